@@ -98,7 +98,7 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// The payload of a command is limited, whatever the line says.
+// The sum of a command's buffers is limited, whatever the line says.
 func FuzzParseCommand(f *testing.F) {
 	for _, def := range Commands.commands {
 		for _, usage := range def.usages {
@@ -106,10 +106,21 @@ func FuzzParseCommand(f *testing.F) {
 		}
 	}
 	f.Add("send payload=@300,-,00 fds=-1 at=7 flags=eor")
+	for _, sizes := range [][2]string{{"@33554432,@33554432", "33554432,33554432"}, {"@67108864,00", "67108864,1"}} { // the limit, and one more
+		f.Add("send payload=" + sizes[0] + " fds=-")
+		f.Add("recv bytes=" + sizes[1] + " fds=0")
+	}
 	f.Fuzz(func(t *testing.T, line string) {
 		c, err := ParseCommand(Commands, line)
-		if whole := bytes.Join(Get(c, "payload", Payload(nil)).Buffers(0), nil); err == nil && len(whole) > MaxPayload {
-			t.Errorf("%q: %d bytes", line, len(whole))
+		sum := 0
+		for _, b := range Get(c, "payload", Payload(nil)) {
+			sum += len(b.data) + b.pattern
+		}
+		for _, n := range Get(c, "bytes", Room(nil)) {
+			sum += n
+		}
+		if err == nil && sum > MaxPayload {
+			t.Errorf("%q: %d bytes", line, sum)
 		}
 	})
 }

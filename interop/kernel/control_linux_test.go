@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"reflect"
 	"strings"
 	"testing"
@@ -33,18 +32,23 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
-// The payload of a call is limited, whatever the line says.
+// The control buffer of a call is limited, whatever the line says.
 func FuzzParseCommand(f *testing.F) {
 	for _, u := range CallUsages {
 		f.Add(u.Usage)
 	}
-	f.Add("send payload=@300,-,00 fds=-1 at=7 flags=eor")
-	f.Add("sendmsg payload=bad control=2*rights(1):len=len(2)-1:more=00")
+	for _, item := range []string{"2*rights(1):len=len(2)-1:more=00", "cmsg(1,2,00)", "cmsg(1,2)", "cmsg()", "creds(A,0,1)",
+		"creds()", "pidfd(3):level=1:type=2", "9999*hex(00ff)", "8388608*hex(00112233445566778899)"} {
+		f.Add("sendmsg payload=bad control=" + item)
+	}
 	f.Fuzz(func(t *testing.T, line string) {
 		c, err := contract.ParseCommand(Vocabulary, line)
-		whole := bytes.Join(contract.Get(c, "payload", contract.Payload(nil)).Buffers(0), nil)
-		if err == nil && len(whole) > contract.MaxPayload {
-			t.Errorf("%q: %d bytes", line, len(whole))
+		var size int64
+		for _, item := range contract.Get(c, "control", []Cmsg(nil)) {
+			size += item.size()
+		}
+		if err == nil && size > maxControl {
+			t.Errorf("%q: %d bytes", line, size)
 		}
 	})
 }
