@@ -308,6 +308,11 @@ var _ = Child("newconn-nofile", func([]string) {
 	Expect(c.Close()).To(Succeed())
 })
 
+// readsWithContext is ReadFiles of a Conn from WithContext.
+func readsWithContext(c *scm.Conn) error {
+	return receiving["ReadFiles"](c.WithContext(context.Background()))
+}
+
 // checked are the calls to which Expect.Min applies on every network: each receives at most one descriptor.
 var checked = map[string]func(c *scm.Conn) error{
 	"ReadFiles":    receiving["ReadFiles"],
@@ -331,6 +336,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Config.Expect applies to every receive, which closes the descriptors that do not match", func() {
 		calls := maps.Clone(checked)
 		calls["Recv"] = func(c *scm.Conn) error { return Third(recv(c, 1, 0)) }
+		calls["WithContext"] = readsWithContext
 		for _, keep := range []bool{false, true} {
 			step("KeepTruncated: ", keep)
 			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Family: unix.AF_INET}, KeepTruncated: keep}, network)
@@ -599,6 +605,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
 			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
 		}
+		calls["WithContext"] = readsWithContext
 		for name, receive := range calls {
 			step(name)
 			a, b := pair(network)

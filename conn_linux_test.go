@@ -432,8 +432,10 @@ var _ = Child("conn-storm", func(args []string) {
 })
 
 var _ = Child("conn-stress", func(args []string) {
-	each := ok(strconv.Atoi(args[1])) / stressConns / stressWorkers
+	messages := ok(strconv.Atoi(args[1]))
+	each := messages / stressConns / stressWorkers
 	begin := time.Now()
+	time.AfterFunc(time.Duration(messages/10_000)*Hang, func() { panic("a call hangs") })
 	w, check := leavesNothing()
 	var next, threads atomic.Int64
 	var workers sync.WaitGroup

@@ -215,6 +215,43 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		writes()
 	})
 
+	It("ends a call that waits for another, and no other, and the next begins when that returns", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		running := func() int { return bytes.Count(Stacks(), []byte("(*direction).run(")) }
+		first := start(func() { receives(b, "x", f) })
+		waitsIn("RawRead", 1)
+		for range 20 {
+			ctx, cancel := context.WithCancel(context.Background())
+			next := start(func() { Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled)) })
+			Eventually(running, Hang, time.Millisecond).Should(Equal(2))
+			cancel()
+			next()
+		}
+		last := start(func() { receives(b, "y", f) })
+		Eventually(running, Hang, time.Millisecond).Should(Equal(2))
+		for _, payload := range []string{"x", "y"} {
+			Expect(a.WriteFiles([]byte(payload), f)).To(Equal(1))
+		}
+		first()
+		last()
+	})
+
+	It("returns the error of a call that failed before the context was done", func() {
+		_, b := pair(network)
+		ctx, cancel := context.WithCancel(context.Background())
+		var closes func()
+		err := ok(b.WithContext(ctx).SyscallConn()).Read(func(uintptr) (done bool) {
+			closes = start(func() { Expect(b.Close()).To(Succeed()) }) // it waits for this function
+			Eventually(func() error { return b.SetReadDeadline(time.Time{}) }, Hang).Should(MatchError(net.ErrClosed))
+			cancel()
+			return false
+		})
+		closes()
+		Expect(err).To(opFails("raw-read", net.ErrClosed))
+		Expect(err).NotTo(MatchError(context.Canceled))
+	})
+
 	It("ends a call, and keeps the deadline that the program sets before, meanwhile or afterwards", func() {
 		_, b := pair(network)
 		for i := range 100 {
@@ -223,12 +260,12 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			ctx, cancel := context.WithCancel(context.Background())
 			ends := []func(){cancel, func() { Expect(set(time.Unix(1, 0))).To(Succeed()) }}
 			waits := []func(){start(ends[i%2]), start(ends[1-i%2])}
-			err := receiving["ReadFiles"](b.WithContext(ctx))
+			err := soon(func() error { return receiving["ReadFiles"](b.WithContext(ctx)) })
 			Expect(err).To(Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded)))
 			for _, wait := range waits {
 				wait()
 			}
-			Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
 		}
 	})
 
@@ -242,7 +279,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			waitsIn("ReadFiles", 1)
 			Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
 			wait()
-			Expect(receiving["Recv"](c)).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(soon(func() error { return receiving["Recv"](c) })).To(MatchError(os.ErrDeadlineExceeded))
 		}
 
 		for range races() {
@@ -265,7 +302,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			sets()
 		}
 		Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
-		Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
+		Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
 	})
 }, everyNetwork)
 

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -272,6 +273,13 @@ var _ = Describe("DialPacket", func() {
 		Expect(ok(os.Lstat(path)).Mode().Perm()).To(Equal(os.FileMode(0o606)))
 	})
 
+	It("creates a socket file that never has more permissions than Config.Mode", func() {
+		path, server := socketPath(), closeLater(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+		s := stopsAfter("bind", ChildCommand("dial-once", path, server.LocalAddr().String()))
+		Expect(ok(os.Lstat(path)).Mode()).To(Equal(fs.ModeSocket | 0o660))
+		s.goesOn()
+	})
+
 	It("creates no file if it fails, and leaves that of another socket", func() {
 		checkNoLeak()
 		path, name := socketPath(), AbstractName()
@@ -284,6 +292,11 @@ var _ = Describe("DialPacket", func() {
 		Expect(err.Error()).To(HavePrefix("dial unixgram " + path + "->" + path + ": "))
 		Expect(os.Lstat(path)).Error().NotTo(HaveOccurred())
 	})
+})
+
+var _ = Child("dial-once", func(args []string) {
+	unix.Umask(0)
+	Expect(ok(scm.Config{Mode: 0o660}.DialPacket(context.Background(), "unixgram", args[0], args[1])).Close()).To(Succeed())
 })
 
 func init() {

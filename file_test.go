@@ -28,6 +28,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			"x":                       "x",
 			"with spaces\nand more":   "with spaces\nand more",
 			"as conmon sends\x00":     "as conmon sends",
+			"two\x00\x00":             "two\x00",
 			"\x00":                    "",
 			strings.Repeat("n", 4095): strings.Repeat("n", 4095),
 		} {

@@ -360,6 +360,13 @@ func start(f func()) (wait func()) {
 	}
 }
 
+// soon returns the error of a call that must not hang.
+func soon(call func() error) (err error) {
+	GinkgoHelper()
+	start(func() { err = call() })()
+	return err
+}
+
 // waitsIn waits until n goroutines that called this method are in the runtime's poller, or sleep until they try again.
 func waitsIn(method string, n int) {
 	GinkgoHelper()
