@@ -50,7 +50,8 @@ type Message struct {
 	NFD int
 
 	// Flags are the flags that the kernel returned with a received message, except MSG_CMSG_CLOEXEC: MSG_CTRUNC if
-	// descriptors were lost, MSG_TRUNC if bytes were, and others.
+	// descriptors were lost, MSG_TRUNC if bytes were, and others. On FreeBSD, Recv never returns MSG_EOR, which
+	// this package's sends set there on seqpacket sockets.
 	Flags int
 
 	asked bool // whether a receive has set *PIDFD; before that, its value means nothing

@@ -35,7 +35,7 @@ func (f *fixture) receives(size, room, flags int, payload string, rflags int, se
 	Expect(scm.Recv(f.b, &m, flags)).To(Succeed())
 	f.receivedSame(m.FDs[:m.NFD], sent...)
 	Expect(string(m.Buffers[0][:min(m.N, size)])).To(Equal(payload))
-	Expect(m.Flags).To(Equal(rflags), "flags, of which MSG_CTRUNC is 0x8 and MSG_TRUNC 0x20")
+	Expect(m.Flags).To(Equal(rflags), "flags, of which MSG_CTRUNC is %#x and MSG_TRUNC %#x", unix.MSG_CTRUNC, unix.MSG_TRUNC)
 }
 
 // cut splits p into buffers of the given sizes.

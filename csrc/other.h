@@ -24,6 +24,15 @@
 #endif
 
 /*
+ * Since FreeBSD 15, a message on a seqpacket socket ends only if it is sent with MSG_EOR;
+ * otherwise the receiver gets it joined with the next. The kernel also returns the flag to the
+ * receiver.
+ */
+#ifdef __FreeBSD__
+#define SCM_SENDS_EOR
+#endif
+
+/*
  * The control buffer holds more descriptors than any of these systems can send. A receive that
  * requests none needs it too: without a control buffer these systems drop the descriptors and do
  * not set MSG_CTRUNC. If it is too small, macOS leaks descriptors, FreeBSD delivers none, and
@@ -35,15 +44,11 @@
 static inline ssize_t
 scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
-#ifdef __FreeBSD__
-	/*
-	 * Since FreeBSD 15, a message on a seqpacket socket ends only if it is sent with
-	 * this flag; otherwise the receiver gets it joined with the next. On a stream the
-	 * flag fails with EINVAL.
-	 */
+#ifdef SCM_SENDS_EOR
 	int type = 0;
 	socklen_t len = sizeof(type);
 
+	/* On a stream, the flag fails with EINVAL. */
 	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET)
 		flags |= MSG_EOR;
 #endif
@@ -92,6 +97,9 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 		msg->msg_controllen = 0;
 	}
 	n = recvmsg(sock, msg, flags);
+#ifdef SCM_SENDS_EOR
+	msg->msg_flags &= ~MSG_EOR;
+#endif
 	if (n < 0 && errno == EMSGSIZE && msg->msg_control != NULL)
 		errno = EMFILE;
 	if (extra && n > 0) {

@@ -152,10 +152,11 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * Linux a struct sockaddr_un is one byte (the NUL) too small for the address with the
  * longest path. A struct sockaddr_storage can hold any address.
  *
- * m->flags is set to the flags that the kernel reported, without MSG_CMSG_CLOEXEC. A
- * failure sets m->nfds, m->namelen and m->flags to 0. Set m->nfds and m->namelen again
- * before you retry, for example after EINTR or EAGAIN, because the capacity is now 0.
- * The limits are those of scm_rights_send.
+ * m->flags is set to the flags that the kernel reported, without MSG_CMSG_CLOEXEC and, on
+ * FreeBSD, without MSG_EOR, which scm_rights_send sets there on seqpacket sockets. A failure
+ * sets m->nfds, m->namelen and m->flags to 0. Set m->nfds and m->namelen again before you
+ * retry, for example after EINTR or EAGAIN, because the capacity is now 0. The limits are
+ * those of scm_rights_send.
  *
  * On systems other than Linux, MSG_PEEK returns no descriptors. If the descriptor table is
  * full, the call fails with EMFILE there and the descriptors are lost, but not the bytes of

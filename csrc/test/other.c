@@ -58,8 +58,12 @@ recvmsg(int fd, struct msghdr *message, int flags)
 	}
 	if (n < 0)
 		return -1;
-	/* Without a control buffer, they set no flag. */
+	/*
+	 * Without a control buffer, they do not set MSG_CTRUNC. FreeBSD returns the MSG_EOR of
+	 * the sender.
+	 */
 	message->msg_flags &= ~MSG_CTRUNC;
+	message->msg_flags |= MSG_EOR;
 	cmsg = CMSG_FIRSTHDR(message);
 	if (cmsg == NULL)
 		return n;
@@ -120,7 +124,7 @@ receive(int type)
 	CHECK_EQ(errno, row->want_errno);
 	CHECK_EQ(n, row->want);
 	CHECK_EQ(m.nfds, row->want_nfds);
-	CHECK_EQ(m.flags & (MSG_CTRUNC | MSG_TRUNC),
+	CHECK_EQ(m.flags & (MSG_CTRUNC | MSG_TRUNC | MSG_EOR),
 	    type == SOCK_STREAM ? row->want_flags & ~MSG_TRUNC : row->want_flags);
 	if (row->pair)
 		CHECK_EQ(got[0], row->want_fd);

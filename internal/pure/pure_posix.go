@@ -3,6 +3,8 @@
 package pure
 
 import (
+	"runtime"
+
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
@@ -87,6 +89,9 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	}
 	takeControl(oob[:oobn], m)
 	m.Flags &^= sys.CmsgCloexec
+	if runtime.GOOS == "freebsd" {
+		m.Flags &^= unix.MSG_EOR // from endOfRecord
+	}
 	return nil
 }
 

@@ -53,7 +53,7 @@ func TestDescriptorsAreRejected(t *testing.T) {
 	}
 }
 
-// Messages on a seqpacket socket are not joined.
+// Messages on a seqpacket socket are not joined, and have no flag of the library's own.
 func TestSeqpacketMessages(t *testing.T) {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "aix" || runtime.GOOS == "solaris" || runtime.GOOS == "illumos" {
 		t.Skip("no Unix sockets of type seqpacket on", runtime.GOOS)
@@ -68,6 +68,8 @@ func TestSeqpacketMessages(t *testing.T) {
 		m := msg.Message{Buffers: [][]byte{make([]byte, 99)}}
 		if err := pure.Recv(b, &m, 0); err != nil || !bytes.Equal(m.Buffers[0][:m.N], []byte(want)) {
 			t.Errorf("got %q, %v, want %q", m.Buffers[0][:max(m.N, 0)], err, want)
+		} else if m.Flags != 0 {
+			t.Errorf("%q: flags %#x, want 0", want, m.Flags)
 		}
 	}
 }
