@@ -13,7 +13,8 @@ import (
 // files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. A nil file is an error
 // ([os.ErrInvalid]), and nothing is sent. On other sockets p is one message. n is the number of bytes sent. If n >
 // 0, the files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that waits
-// continues to wait.
+// continues to wait. On FreeBSD, a seqpacket message that fits only without its files (8,169 to 8,192 bytes with one)
+// waits forever.
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)

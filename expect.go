@@ -68,7 +68,8 @@ const (
 )
 
 // Access is how a file was opened. For a descriptor opened with O_PATH, only the Kind and Access can
-// match.
+// match. On FreeBSD, both ends of a pipe are open for reading and writing: AccessReadOnly rejects every
+// pipe there, and AccessRead accepts a write end.
 type Access string
 
 const (

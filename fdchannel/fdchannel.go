@@ -74,8 +74,10 @@ func (ep *Endpoint) Destroy() {
 }
 
 // Shutdown shuts down the socket in both directions with shutdown(2). Calls that are waiting at either end
-// fail, and so do all later calls, except that messages sent earlier can still be received. Shutdown is the
-// only method that may be called while another one is running. It does not wait for that method to return.
+// fail, and so do all later calls, except that messages sent earlier can still be received. On NetBSD and
+// FreeBSD, the other end's SendFD still succeeds; NetBSD then drops the message, and FreeBSD delivers it.
+// Shutdown is the only method that may be called while another one is running. It does not wait for that
+// method to return.
 func (ep *Endpoint) Shutdown() {
 	sys.ShutdownBoth(ep.sockfd)
 }
@@ -84,8 +86,8 @@ func (ep *Endpoint) Shutdown() {
 // while the socket's buffer is full.
 //
 // fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
-// such as EBADF if fd is not open, EPIPE after Shutdown at either end, or EPIPE or ECONNRESET after
-// Destroy at the other end. On error, nothing was sent.
+// such as EBADF if fd is not open, EPIPE after Shutdown (see there about the other end), or EPIPE or
+// ECONNRESET after Destroy at the other end. On error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := scm.Message{FDs: fds[:], Unpadded: true}

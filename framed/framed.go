@@ -38,8 +38,8 @@
 //     the message that contains the last byte received with them.
 //   - On the BSDs and macOS, a receive that returns descriptors begins with the bytes of the sendmsg
 //     call that passed them. The descriptors belong to the message that contains the first byte
-//     received with them. This rule has been tested on NetBSD. For the other systems, it comes from
-//     their source code.
+//     received with them. This rule has been tested on NetBSD and FreeBSD 14. For the other systems, it
+//     comes from their source code.
 //
 // TakeUpTo applies the rule for the system it runs on, so the end of every message is a safe offset.
 //
