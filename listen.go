@@ -62,7 +62,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	case *Listener:
 		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
 		made.accepts, made.ctx = l.accepts, cmp.Or(l.ctx, made.ctx)
-	case sys.OwnedListener:
+	case sys.OwnedListener: // of package handover: the process that created the socket's file has left it to this one
 		made.UnixListener = l.UnixListener
 		if l.Path != "" {
 			made.addr = unixAddr(l.Addr().Network(), l.Path)

@@ -10,6 +10,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -87,25 +88,25 @@ func upgrade(ctx context.Context, p *handover.Process) {
 	}
 }
 
-// A server cannot be replaced during a migration, and creates its sockets with an option of its own.
+// A server cannot be replaced during a migration. It keeps other users, and descriptors, out of its Unix sockets.
 func ExampleConfig() {
 	var migrating atomic.Bool
+	sameUser := func(conn *scm.Conn) error {
+		cred, err := conn.PeerCred()
+		if err == nil && cred.UID != os.Geteuid() {
+			err = fmt.Errorf("user %d is not allowed", cred.UID)
+		}
+		return err
+	}
 	config := handover.Config{
 		Timeout: 5 * time.Minute, // it reads a large file before it is ready
 		Check: func(successor *scm.Conn) error {
 			if migrating.Load() {
 				return errors.New("wait until the migration is complete")
 			}
-			cred, err := successor.PeerCred()
-			if err == nil && cred.UID != os.Geteuid() {
-				err = fmt.Errorf("user %d may not take over", cred.UID)
-			}
-			return err
+			return sameUser(successor)
 		},
-		Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
-			lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
-			return lc.Listen(ctx, network, address)
-		},
+		Unix:   scm.Config{Mode: 0o600, Check: sameUser, Expect: &scm.Expect{}},
 		Logger: slog.Default(),
 	}
 	p, err := config.Start(context.Background(), "/run/app/handover.sock")
@@ -113,6 +114,35 @@ func ExampleConfig() {
 		log.Fatal(err)
 	}
 	defer func() { _ = p.Close() }()
+}
+
+// keepAlive is a listener with keep-alive options.
+type keepAlive struct{ net.Listener }
+
+func (l keepAlive) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute}) // fails if the client has gone
+	}
+	return conn, err
+}
+
+// Each process wraps the listener, because a successor receives only the socket.
+func ExampleProcess_Listen() {
+	ctx := context.Background()
+	p, err := handover.Start(ctx, "/run/app/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := p.Listen(ctx, "web", "tcp", ":8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l = keepAlive{l}
+	if err := p.Ready(ctx); err != nil {
+		log.Fatal(err)
+	}
+	go func() { log.Fatal(http.Serve(l, nil)) }()
 }
 
 // A successor that cannot read its configuration tells its predecessor so.

@@ -89,8 +89,8 @@
 // time in milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses
 // one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
 // served, including the predecessor. Each element of sockets has a name, a network, an
-// address, and created, which is true if package handover created the socket, in the predecessor or a
-// process before it, so that it removes the socket's file. device and inode identify this file: each is a decimal
+// address, and created, which is true if Listen or ListenPacket created the socket, in the predecessor or a
+// process before it, so that closing it removes the socket's file. device and inode identify this file: each is a decimal
 // number in a string. Without them, or if the path leads to another file, the file stays. The first descriptors of
 // the message belong to these elements, in order. address is in base64, because a path need not be UTF-8.
 // For a file that was passed to [Process.Keep], network is absent. The element
@@ -147,17 +147,24 @@ type Config struct {
 	// DragonFly BSD), Check is required.
 	Check func(successor *scm.Conn) error
 
-	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for
-	// example to set socket options or a file mode. Otherwise, Process.Listen uses scm.Listen for Unix
-	// sockets, which replaces a stale file, and net.ListenConfig for others. The listener must have a
-	// SyscallConn method. If it has a method SetUnlinkOnClose, SetUnlinkOnClose(false) is called when a successor
-	// or the service manager receives the socket. From then on, no process removes the socket file, even if the
-	// successor fails.
+	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether they were
+	// received or created. Only Unix.Mode is for those that they create. Unix.NoFiles of a new version takes effect
+	// when it calls Listen, for its predecessor too.
+	Unix scm.Config
+
+	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
+	// socket options. Otherwise, Process.Listen uses scm.Listen for Unix sockets, which replaces a stale file, and
+	// net.ListenConfig for others. The listener must be a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen
+	// uses only its socket, opens that anew, as each successor does, and closes the listener. What else the listener
+	// has, such as keep-alive options, has no effect: see [Process.Listen]. For any other type, the error wraps
+	// [os.ErrInvalid]: a wrapper and a [*scm.Listener], which has a Config of its own, stay in the process that creates
+	// them, and package net cannot open the sockets of other types. Pass those to Keep, and call File first.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
 	// it has been allowed to serve, and before its predecessor is replaced. If that fails, the predecessor
-	// continues, and writes its own ID again. The first process, and one whose predecessor has died, write it in
+	// continues, and writes its own ID again. A signal to this ID can arrive before Ready returns, so catch SIGHUP
+	// before you call Ready. The first process, and one whose predecessor has died, write it in
 	// Ready. Close removes the file, unless a successor serves or may serve. The directory must be writable. If
 	// its file system does not respond, this process gives up after ten seconds.
 	PIDFile string

@@ -742,6 +742,20 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	}
 }
 
+// Package net cannot open every socket that a service manager passes, such as one of AF_VSOCK. File returns it.
+func TestListenNamesASocketThatPackageNetCannotOpen(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	fd := must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))
+	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: os.NewFile(uintptr(fd), "web")})
+	_, err := a.Listen(patient(t), "web", "vsock", "1:80")
+	wantError(t, err, `package net cannot open the received socket or file "web", so call File to get it: listen vsock: unknown network`)
+	if f := a.File("web"); f == nil {
+		t.Error("no file")
+	} else {
+		_ = f.Close()
+	}
+}
+
 func init() {
 	reexec.Register("full", func([]string) {
 		_, _ = os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())), os.Setenv("LISTEN_FDS", "2")
@@ -827,37 +841,164 @@ func TestConfigListen(t *testing.T) {
 	if called != 1 {
 		t.Errorf("Config.Listen was called %d times", called)
 	}
-	var own net.Listener
-	config.Listen = func(context.Context, string, string) (net.Listener, error) { return own, nil }
-	c := start(t, config, socketPath(t))
-	for what, conn := range map[string]syscall.Conn{"SyscallConn": nil, "RawConn": noRaw{}, "descriptor": noDescriptor{}} {
-		l := must(net.Listen("tcp", "127.0.0.1:0"))
-		own = struct{ net.Listener }{l}
-		if conn != nil {
-			own = struct {
-				net.Listener
-				syscall.Conn
-			}{l, conn}
-		}
-		if _, err := c.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("a listener without a %s: %v", what, err)
-		}
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("a listener without a %s is open: %v", what, err)
+}
+
+// What a program puts on a listener is a value of its process. So the first process does not have it either.
+func TestListenersAreTheSameInEachProcess(t *testing.T) {
+	noLeak(t)
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
+	for _, network := range []string{"tcp", "unix"} {
+		for what, config := range map[string]Config{"no Config": {}, "Config.Listen": {Listen: lc.Listen}} {
+			path, name := socketPath(t), "web"
+			var last *Process
+			for n := range 3 {
+				p := start(t, config, path)
+				address := path + ".web"
+				if network == "tcp" {
+					address = "127.0.0.1:0"
+				}
+				l := listen(t, p, name, network, address)
+				ready(t, p)
+				if last != nil {
+					isReplaced(t, last)
+				}
+				client := must(net.Dial(network, l.Addr().String()))
+				conn := must(l.Accept())
+				got := fmt.Sprintf("%T %T", l, conn)
+				want := "*scm.Listener *scm.Conn"
+				if network == "tcp" {
+					want = "*net.TCPListener *net.TCPConn 15"
+					_ = withFD(conn.(syscall.Conn), func(fd int) error {
+						got += fmt.Sprint(" ", must(unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)))
+						return nil
+					})
+				}
+				if got != want {
+					t.Errorf("%s, %s, generation %d: got %s, want %s", what, network, n+1, got, want)
+				}
+				_, _ = client.Close(), conn.Close()
+				last = p
+			}
 		}
 	}
 }
 
-// noRaw is a connection of the program without a RawConn.
-type noRaw struct{}
+// The first process rejects a listener if its successors could not have the same.
+func TestConfigListenRejectsOtherTypes(t *testing.T) {
+	noLeak(t)
+	var made net.Listener
+	p := start(t, Config{Listen: func(context.Context, string, string) (net.Listener, error) { return made, nil }}, socketPath(t))
+	tcp := func() *net.TCPListener { return must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener) }
+	type wrapper struct{ *net.TCPListener } // with a SyscallConn method
+	closed := tcp()
+	_ = closed.Close()
+	for _, c := range []struct {
+		made net.Listener
+		want []string
+	}{
+		{must(scm.Listen(patient(t), "unix", p.path+".web")), []string{"*scm.Listener", "set Config.Unix instead"}},
+		{wrapper{tcp()}, []string{"a handover.wrapper", "wrap the result of Process.Listen instead", "Keep"}},
+		{struct{ net.Listener }{tcp()}, []string{"a struct", "wrap the result of Process.Listen instead", "Keep"}},
+		{closed, []string{"use of closed network connection"}},
+	} {
+		made = c.made
+		l, err := p.Listen(patient(t), "web", "unix", p.path+".web")
+		if l != nil || c.made != net.Listener(closed) && !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%T: got %v, %v", c.made, l, err)
+		}
+		for _, text := range c.want {
+			wantError(t, err, text)
+		}
+		if err := c.made.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%T is open: %v", c.made, err)
+		}
+	}
+	if _, err := os.Lstat(p.path + ".web"); err == nil {
+		t.Error("the file of the listener remains")
+	}
+}
 
-func (noRaw) SyscallConn() (syscall.RawConn, error) { return nil, nil }
+// In every process, Config.Unix guards the sockets, whether they were created, or received from the predecessor or the
+// service manager.
+func TestConfigUnix(t *testing.T) {
+	noLeak(t)
+	manager := func(p *Process) {
+		l := must(net.ListenUnix("unix", &net.UnixAddr{Name: p.path + ".web", Net: "unix"}))
+		packets := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: p.path + ".packets", Net: "unixgram"}))
+		l.SetUnlinkOnClose(false)
+		for _, f := range []*os.File{must(l.File()), must(packets.File())} {
+			p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "of a unit"}, file: f})
+		}
+		_, _ = l.Close(), packets.Close()
+	}
+	for what, c := range map[string]struct {
+		listen func(context.Context, string, string) (net.Listener, error)
+		before func(*Process)
+		mode   os.FileMode
+	}{
+		"created":                    {nil, func(*Process) {}, 0o600},
+		"created with Config.Listen": {new(net.ListenConfig).Listen, func(*Process) {}, 0},
+		"of the service manager":     {nil, manager, 0},
+	} {
+		path, name := socketPath(t), "web"
+		for n := range 3 {
+			asked := 0
+			p := start(t, Config{Listen: c.listen, Unix: scm.Config{
+				Mode:   0o600,
+				Expect: &scm.Expect{}, // no files
+				Check: func(*scm.Conn) error {
+					if asked++; asked == 1 {
+						return errors.New("not the first one")
+					}
+					return nil
+				},
+			}}, path)
+			if n == 0 {
+				c.before(p)
+			}
+			l := listen(t, p, name, "unix", path+".web")
+			packets := must(p.ListenPacket(patient(t), name+"-packets", "unixgram", path+".packets")).(*scm.Conn)
+			defer packets.Close()
+			ready(t, p)
+			for range 2 {
+				client := must(scm.Dial(patient(t), "unix", path+".web"))
+				defer client.Close()
+				_ = must(client.WriteFiles([]byte("x"), os.Stdin))
+			}
+			conn := must(l.Accept()).(*scm.Conn)
+			defer conn.Close()
+			sender := must(scm.DialPacket(patient(t), "unixgram", "", path+".packets"))
+			defer sender.Close()
+			_ = must(sender.WriteFiles([]byte("x"), os.Stdin))
+			for _, guarded := range []*scm.Conn{conn, packets} {
+				_, files, err := guarded.ReadFiles(make([]byte, 1), 1)
+				var rejected *scm.ExpectError
+				if asked != 2 || !errors.As(err, &rejected) {
+					t.Errorf("%s, generation %d: Check was called %d times, ReadFiles returned %d files, %v", what, n+1, asked, len(files), err)
+				}
+			}
+			for _, file := range []string{".web", ".packets"} {
+				if mode := must(os.Stat(path + file)).Mode().Perm(); c.mode != 0 && mode != c.mode {
+					t.Errorf("%s: %s has the mode %v", what, file, mode)
+				}
+			}
+			name += "r" // another name in the next process
+		}
+	}
+}
 
-// noDescriptor is a connection of the program whose Control never calls its function.
-type noDescriptor struct{ syscall.RawConn }
-
-func (noDescriptor) Control(func(uintptr)) error             { return nil }
-func (n noDescriptor) SyscallConn() (syscall.RawConn, error) { return n, nil }
+// An invalid Config.Unix is an error in every process, which names the reason.
+func TestConfigUnixIsInvalid(t *testing.T) {
+	noLeak(t)
+	a := start(t, Config{}, socketPath(t))
+	listen(t, a, "web", "unix", a.path+".web")
+	ready(t, a)
+	invalid := Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Expect: &scm.Expect{Min: scm.MaxFDs + 1}}}
+	for _, p := range []*Process{start(t, invalid, socketPath(t)), start(t, invalid, a.path)} {
+		_, err := p.Listen(patient(t), "web", "unix", p.path+".web")
+		wantError(t, err, "Expect requires")
+	}
+}
 
 // Fault T20: Start ends with ctx, also if the first process never calls Ready.
 func TestStartReportsItsContext(t *testing.T) {

@@ -2,15 +2,14 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/sys"
@@ -26,11 +25,18 @@ import (
 // the same directory. Port 0 matches any port of a socket with the given name. An unspecified IP address matches only
 // if the network is the same too. Listen compares all strings before it resolves a name. If there is no such socket,
 // Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port, the error
-// says so.
+// says so. File returns a socket of the service manager that package net cannot open, and the error of Listen says so
+// if both have the same name.
 //
-// For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
-// relative path absolute, but does not clean it. Closing the listener removes the socket's file only if Listen
-// created it without Config.Listen, in this process or an earlier one, and not while a successor or the service
+// In every process, the listener is a [*net.TCPListener] or, for a Unix socket, a [*scm.Listener] with
+// Config.Unix. A socket cannot carry anything else to a successor, so each process wraps the result of Listen itself:
+// for TLS, the PROXY protocol, a limit on connections or keep-alive options. For other options of one Unix socket, use
+// [scm.Config.NewListener], which replaces Config.Unix as a whole. A wrapper must not accept before Ready has
+// returned. A new version that changes the mode, the backlog or an option of a socket does not change the socket that
+// it receives.
+//
+// Listen makes the relative path of a Unix socket absolute, but does not clean it. Closing the listener removes the
+// socket's file if Listen created it, in this process or an earlier one, and not while a successor or the service
 // manager has the socket, and never removes a file that has replaced the socket's. SetUnlinkOnClose(false) leaves the
 // file in any case. Each process must call it.
 //
@@ -38,39 +44,27 @@ import (
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
-	create := p.config.Listen
-	if create == nil {
-		create = func(ctx context.Context, network, address string) (net.Listener, error) {
-			if isUnix(network) {
-				return scm.Listen(ctx, network, address)
-			}
-			return new(net.ListenConfig).Listen(ctx, network, address)
-		}
-	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: p.config.Listen == nil}, openListener, create)
+	made, err := p.obtain(ctx, socket{Name: name, Network: network, Address: []byte(address), Created: true}, false)
+	l, _ := made.(net.Listener)
+	return l, err
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
 // predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
-// only one of them. For a Unix socket, the result is a [*scm.Conn].
+// only one of them. For a Unix socket, the result is a [*scm.Conn] with Config.Unix.
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
-	create := func(ctx context.Context, network, address string) (net.PacketConn, error) {
-		if isUnix(network) {
-			return scm.ListenPacket(ctx, network, address)
-		}
-		return new(net.ListenConfig).ListenPacket(ctx, network, address)
-	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: true}, openPacketConn, create)
+	made, err := p.obtain(ctx, socket{Name: name, Network: network, Address: []byte(address), Created: true}, true)
+	c, _ := made.(net.PacketConn)
+	return c, err
 }
 
-// obtain implements Listen and ListenPacket.
-func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(f *os.File, have socket) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
+// obtain implements Listen and, if packets is true, ListenPacket.
+func (p *Process) obtain(ctx context.Context, want socket, packets bool) (made netSocket, err error) {
 	defer prefix(&err)
-	var none T
 	if isUnix(want.Network) {
 		path, err := absolute(string(want.Address), true)
 		if err != nil {
-			return none, err
+			return nil, err
 		}
 		want.Address = []byte(path)
 	}
@@ -79,40 +73,32 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	err = p.isFree(want.Name)
 	p.mu.Unlock()
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	l, found := claim(p, received, &want, netip.AddrPort{}, open)
-	if !found && len(received) > 0 && !isUnix(want.Network) {
-		l, found = claim(p, received, &want, want.resolve(ctx), open)
+	made, have, err := p.find(received, want, netip.AddrPort{}, packets)
+	if made == nil && err == nil && len(received) > 0 && !isUnix(want.Network) {
+		made, have, err = p.find(received, want, want.resolve(ctx), packets)
 	}
-	if !found {
-		if l, err = create(ctx, want.Network, string(want.Address)); err != nil {
-			return none, p.explain(want, err)
+	found := made != nil
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		if made, have, err = p.create(ctx, want, packets); err != nil {
+			return nil, p.explain(want, err)
 		}
-		want.FileID = sys.FileIDOf(os.Lstat(want.path()))
-	} else if want.isLost() {
-		p.logger.Warn("handover: clients cannot reach a received socket, because its path does not lead to it", "name", want.Name, "path", want.path())
+	case have.isLost():
+		p.logger.Warn("handover: clients cannot reach a received socket, because its path does not lead to it", "name", have.Name, "path", have.path())
 	}
-	s, ok := any(l).(syscall.Conn)
-	if !ok {
-		_ = l.Close()
-		return none, fmt.Errorf("cannot pass a %T: it has no SyscallConn method: %w", l, os.ErrInvalid)
+	o := newOffered(have, made)
+	if found { // until Ready, the predecessor needs the file
+		o.unlink(false)
 	}
-	err = withFD(s, func(int) error { return nil })
-	if err != nil {
-		err = fmt.Errorf("cannot pass a %T: it provides no descriptor: %w", l, err)
-	} else {
-		o := newOffered(want, s)
-		if found { // until Ready, the predecessor needs the file
-			o.unlink(false)
-		}
-		err = p.offer(o)
+	if err := p.offer(o); err != nil {
+		_ = made.Close()
+		return nil, err
 	}
-	if err != nil {
-		_ = l.Close()
-		return none, err
-	}
-	return l, nil
+	return made, nil
 }
 
 // isFree returns an error if the name cannot be used for a socket or file. p.mu must be held.
@@ -143,10 +129,10 @@ func (p *Process) offer(o offered) error {
 	return nil
 }
 
-// claim takes a received socket with the wanted address, which resolves to at. If at is zero, claim compares only
-// strings. It sets want.Created and want.FileID. p.mu must not be held while claim examines paths, whose file systems
-// may not respond.
-func claim[T io.Closer](p *Process, received []*inherited, want *socket, at netip.AddrPort, open func(f *os.File, have socket) (T, error)) (l T, found bool) {
+// find opens a received socket with the wanted address, which resolves to at, and removes it from those received. If at
+// is zero, find compares only strings. If there is no such socket, made is nil. p.mu must not be held while find examines
+// paths, whose file systems may not respond.
+func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, packets bool) (made netSocket, have socket, err error) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	for _, named := range []bool{true, false} {
@@ -154,14 +140,17 @@ func claim[T io.Closer](p *Process, received []*inherited, want *socket, at neti
 			break
 		}
 		for _, in := range received {
-			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), *want, at) {
+			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), want, at) {
 				continue
 			}
-			have := *want
+			have = want
 			have.Created, have.FileID = in.Created, in.FileID
-			l, err := open(in.file, have)
+			made, err := open(in.file, have, packets, p.config.Unix)
+			if errors.Is(err, errOtherKind) {
+				continue
+			}
 			if err != nil {
-				continue // a socket of another kind
+				return nil, have, err
 			}
 			p.mu.Lock()
 			taken := p.succession.take(func(other *inherited) bool { return other.file == in.file }) != nil
@@ -170,25 +159,76 @@ func claim[T io.Closer](p *Process, received []*inherited, want *socket, at neti
 			}
 			p.mu.Unlock()
 			if taken {
-				*want = have
-				_ = in.file.Close() // l has a duplicate
-				return l, true
+				_ = in.file.Close() // made has a duplicate
+				return made, have, nil
 			}
-			newOffered(have, any(l).(syscall.Conn)).unlink(false) // another call has used or closed it
-			_ = l.Close()
+			newOffered(have, made).unlink(false) // another call has used or closed it
+			_ = made.Close()
 		}
 	}
-	return l, false
+	return nil, have, nil
 }
 
-// explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
-// the error names that socket.
+// create creates a socket.
+func (p *Process) create(ctx context.Context, want socket, packets bool) (made netSocket, have socket, err error) {
+	network, address := want.Network, string(want.Address)
+	switch {
+	case packets && isUnix(network):
+		made, err = asSocket(p.config.Unix.ListenPacket(ctx, network, address))
+	case packets:
+		made, err = asSocket(new(net.ListenConfig).ListenPacket(ctx, network, address))
+	case p.config.Listen != nil:
+		l, err := p.config.Listen(ctx, network, address)
+		if err != nil {
+			return nil, want, err
+		}
+		return p.reopen(l, want)
+	case isUnix(network):
+		made, err = asSocket(p.config.Unix.Listen(ctx, network, address))
+	default:
+		made, err = asSocket(new(net.ListenConfig).Listen(ctx, network, address))
+	}
+	want.FileID = sys.FileIDOf(os.Lstat(want.path()))
+	return made, want, err
+}
+
+// reopen opens the socket of a listener from Config.Listen as successors do, so that what they cannot have is missing in
+// the first process, too. It closes the listener.
+func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have socket, err error) {
+	defer func() { _ = l.Close() }()
+	switch l.(type) {
+	case *net.TCPListener, *net.UnixListener:
+	case *scm.Listener:
+		return nil, want, fmt.Errorf("Config.Listen returned a *scm.Listener, whose Config cannot be passed on: set Config.Unix instead: %w", os.ErrInvalid)
+	default:
+		return nil, want, fmt.Errorf("Config.Listen returned a %T, but only the socket of a *net.TCPListener or *net.UnixListener can be passed on: wrap the result of Process.Listen instead, and pass other sockets to Keep: %w", l, os.ErrInvalid)
+	}
+	f, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		return nil, want, err
+	}
+	defer func() { _ = f.Close() }()
+	want.Created = samePath(l.Addr().String(), want.path()) // otherwise, only Config.Listen knows the file
+	want.FileID = sys.FileIDOf(os.Lstat(want.path()))
+	made, err = open(f, want, false, p.config.Unix)
+	if u, ok := l.(*net.UnixListener); ok && err == nil {
+		u.SetUnlinkOnClose(false) // made removes the file
+	}
+	return made, want, err
+}
+
+// explain wraps err, the reason that a socket could not be created. If a received socket is why, the error names it.
 func (p *Process) explain(want socket, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.succession.inherited {
+		if in.Name == want.Name && !in.passed && in.bound() == nil {
+			return fmt.Errorf("package net cannot open the received socket or file %q, so call File to get it: %w", in.Name, err)
+		}
+	}
 	if !sys.InUse(err) {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	_, port, _ := net.SplitHostPort(string(want.Address))
 	for _, in := range p.succession.inherited {
 		bound := in.bound()

@@ -82,20 +82,19 @@ func TestListenOnAFileSystemThatDoesNotRespond(t *testing.T) {
 	}
 }
 
-// While Listen makes a listener of a received socket, the Process is closed. The predecessor needs the socket's file.
-func TestCloseDuringListen(t *testing.T) {
+// While Listen opens a received socket, another call takes it, or the Process is closed. The predecessor needs the
+// socket's file.
+func TestListenLosesTheSocketToAnotherCall(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
-	listen(t, a, "web", "unix", a.path+".web")
-	ready(t, a)
-	b := start(t, Config{}, a.path)
-	want := socket{Name: "web", Network: "unix", Address: []byte(a.path + ".web"), Created: true}
-	var l *scm.Listener
-	_, found := claim(b, b.succession.inherited, &want, netip.AddrPort{}, func(f *os.File, have socket) (net.Listener, error) {
-		l = must(scm.NewListener(sys.OwnedListener{UnixListener: must(net.FileListener(f)).(*net.UnixListener), Path: have.path(), FileID: have.FileID}))
-		return l, b.Close()
-	})
-	if _, err := l.Accept(); found || !errors.Is(err, net.ErrClosed) {
-		t.Error("the listener is open: ", found, err)
+	web := listen(t, a, "web", "unix", a.path+".web").(*scm.Listener)
+	noLeak(t)
+	f := must(web.File())
+	defer f.Close()
+	address := []byte(a.path + ".web")
+	in := &inherited{socket: socket{Name: "web", Network: "unix", Address: address, Created: true, FileID: sys.FileIDOf(os.Lstat(a.path + ".web"))}, file: f, passed: true}
+	made, _, err := a.find([]*inherited{in}, socket{Name: "web", Network: "unix", Address: address}, netip.AddrPort{}, false)
+	if made != nil || err != nil {
+		t.Error(made, err)
 	}
 	if _, err := os.Lstat(a.path + ".web"); err != nil {
 		t.Error(err)
@@ -150,11 +149,26 @@ func TestSetUnlinkOnClose(t *testing.T) {
 	l.SetUnlinkOnClose(true)
 	stays("while a successor has it", a, l)
 
-	p := start(t, Config{Listen: new(net.ListenConfig).Listen}, socketPath(t))
-	l = open(p, "unix")
-	ready(t, p)
-	_ = l.Close()
-	if _, err := os.Lstat(p.path + ".web"); err == nil {
-		t.Error("Config.Listen: the file stays, although no successor has received the socket")
+	path := socketPath(t)
+	for n := range 3 { // the last process removes the file, even if Config.Listen created it
+		p := start(t, Config{Listen: new(net.ListenConfig).Listen}, path)
+		l := open(p, "unix")
+		ready(t, p)
+		if n < 2 {
+			continue
+		}
+		_ = l.Close()
+		if _, err := os.Lstat(path + ".web"); err == nil {
+			t.Error("Config.Listen: the file stays")
+		}
+	}
+	elsewhere := start(t, Config{Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, network, address+".elsewhere")
+	}}, socketPath(t))
+	other := must(net.Listen("unix", elsewhere.path+".web"))
+	defer other.Close()
+	_ = open(elsewhere, "unix").Close()
+	if _, err := os.Lstat(elsewhere.path + ".web"); err != nil {
+		t.Error("Config.Listen chose another path, and Close has removed the file of another server: ", err)
 	}
 }

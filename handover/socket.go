@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -176,51 +177,63 @@ func (o offered) isClosed() bool {
 }
 
 // unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
-// file is not removed: what the program wants cannot be asked, and it is not turned on again.
+// file is not this package's, and stays.
 func (o offered) unlink(remove bool) {
 	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!remove || o.Created && !o.kept) {
 		l.SetUnlinkOnClose(remove)
 	}
 }
 
-// openListener opens a received socket that is listening.
-func openListener(f *os.File, have socket) (net.Listener, error) {
-	listens := false
-	err := withFD(f, func(fd int) (err error) {
-		listens, err = sys.Listening(fd)
-		return err
-	})
-	if !listens && !sys.UnknownOption(err) { // package net would take a connection
-		return nil, os.ErrInvalid
-	}
-	l, err := hold(f, net.FileListener)
-	if u, ok := l.(*net.UnixListener); ok {
-		owned, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
-		return closeUnless(owned, u, err)
-	}
-	return l, err
+// A netSocket is a listener, or a connection for packets, of package net or scm.
+type netSocket interface {
+	io.Closer
+	syscall.Conn
 }
 
-// openPacketConn opens a received socket for packets.
-func openPacketConn(f *os.File, have socket) (net.PacketConn, error) {
-	c, err := hold(f, net.FilePacketConn)
-	if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
-		_ = c.Close()
-		return nil, os.ErrInvalid // it receives only from one address
-	}
-	if u, ok := c.(*net.UnixConn); ok {
-		owned, err := scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
-		return closeUnless(owned, u, err)
-	}
-	return c, err
+func asSocket[T any](made T, err error) (netSocket, error) {
+	s, _ := any(made).(netSocket)
+	return s, err
 }
 
-// closeUnless closes what package scm has not taken over.
-func closeUnless[T any](owned T, from io.Closer, err error) (T, error) {
+// errOtherKind means that a received socket is not of the wanted kind.
+var errOtherKind = errors.New("package net cannot use the socket")
+
+// open opens a received socket that is listening or, if packets is true, that receives packets from any address. A Unix
+// socket has the options in config.
+func open(f *os.File, have socket, packets bool, config scm.Config) (made netSocket, err error) {
+	if packets {
+		made, err = asSocket(hold(f, net.FilePacketConn))
+		if c, ok := made.(net.Conn); ok && c.RemoteAddr() != nil {
+			_ = c.Close()
+			err = os.ErrInvalid // it receives only from one address
+		}
+	} else {
+		listens := false
+		err = withFD(f, func(fd int) (err error) {
+			listens, err = sys.Listening(fd)
+			return err
+		})
+		if listens || sys.UnknownOption(err) { // otherwise, package net would take a connection
+			made, err = asSocket(hold(f, net.FileListener))
+		} else {
+			err = os.ErrInvalid
+		}
+	}
 	if err != nil {
-		_ = from.Close()
+		return nil, fmt.Errorf("%w: %w", errOtherKind, err)
 	}
-	return owned, err
+	owned := made
+	switch u := made.(type) {
+	case *net.UnixListener:
+		owned, err = config.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
+	case *net.UnixConn:
+		owned, err = config.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
+	}
+	if err != nil {
+		_ = made.Close()
+		return nil, err
+	}
+	return owned, nil
 }
 
 // hold calls a function of package net with f, which stays open during the call.

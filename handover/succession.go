@@ -260,7 +260,7 @@ func (p *Process) takeControl() (life *os.File, err error) {
 	}
 	s := &p.succession
 	if s.predecessor != nil {
-		l, err := openListener(s.control, socket{Network: "unix", Address: []byte(p.path), Created: true, FileID: s.controlID})
+		l, err := open(s.control, socket{Network: "unix", Address: []byte(p.path), Created: true, FileID: s.controlID}, false, scm.Config{})
 		if err != nil {
 			return nil, err
 		}

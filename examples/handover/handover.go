@@ -39,7 +39,7 @@ func main() {
 }
 
 func run(path, address string) (err error) {
-	// A service manager may send SIGHUP as soon as Ready has returned.
+	// SIGHUP can arrive before Ready returns, because the PID file or the service manager already names this process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
