@@ -5,6 +5,7 @@ package handover
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,6 +63,29 @@ func TestPredecessorWithoutDescriptorsContinues(t *testing.T) {
 	b := w.start()
 	a.says("log", "too many open files")
 	restore()
+	b.only()
+}
+
+// The manager may end the service if the main process exits before it has read which process is the next one. Without a
+// descriptor, the predecessor cannot know, so it continues.
+func TestPredecessorWithoutDescriptorsWaitsForTheManager(t *testing.T) {
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	w := newProcesses(t, nothing)
+	a := w.first()
+	r, b := w.holds("ready")
+	restore := a.limit()
+	r.release()
+	for !strings.HasPrefix(m.next(), "MAINPID=") {
+	}
+	a.says("log", "cannot notify the service manager", "too many open files")
+	restore()
+	eventually(t, "the predecessor asks the manager", func() bool { return m.barriers.Load() > 0 || a.has("replaced") })
+	if a.has("replaced") {
+		t.Error("the predecessor was replaced before the manager knew its successor")
+	}
+	close(m.hold)
+	a.says("replaced")
 	b.only()
 }
 

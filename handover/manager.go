@@ -166,7 +166,12 @@ func (m *manager) setMain(ctx context.Context, pid, pidfd int) error {
 		return err
 	})
 	if err == nil { // if this process exited before the manager had read that, the manager would kill the successor too
-		m.log(wire.NotifyBarrier(ctx, m.conn))
+		err = wire.NotifyBarrier(ctx, m.conn)
+		m.log(err)
+		for sys.TableFull(err) && !hasExited(pidfd, pid) { // until a client leaves
+			sleep(50 * time.Millisecond)
+			err = wire.NotifyBarrier(ctx, m.conn)
+		}
 	}
 	if hasExited(pidfd, pid) {
 		return errors.New("it exited as soon as it served")

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type testManager struct {
 	conn  *scm.Conn
 	texts chan string // without the time in RELOADING
 	hold  chan struct{}
+
+	barriers atomic.Int32
 }
 
 // newManager starts a service manager for the processes that the test starts. They belong to one unit.
@@ -52,6 +55,7 @@ func newManager(t *testing.T) *testManager {
 				before, _, _ := strings.Cut(text, "\nMONOTONIC_USEC=")
 				m.texts <- strings.ReplaceAll(before, "\n", " ") + m.names(fds)
 			} else {
+				m.barriers.Add(1)
 				select {
 				case <-m.hold:
 				case <-t.Context().Done(): // the test has failed
