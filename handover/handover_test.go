@@ -518,6 +518,22 @@ func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	}
 }
 
+// While this process was stopped, the predecessor died, and the time that it had for that has passed.
+func TestReadyAfterAPause(t *testing.T) {
+	old := deathTime
+	deathTime = 0
+	defer func() { deathTime = old }()
+	for range 20 {
+		p := newPredecessor(t)
+		b, s := p.accepts(Config{})
+		p.dies(s)
+		if err := b.Ready(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		_ = b.Close()
+	}
+}
+
 // A successor that fails before Ready says why: in the predecessor's log, and in the error of Upgrade.
 func TestFail(t *testing.T) {
 	var log logged

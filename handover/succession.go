@@ -318,20 +318,26 @@ func (p *Process) resolve(ctx context.Context, life *os.File) error {
 		_, err := life.Read(make([]byte, 1))
 		read <- err
 	}()
+	var err error
 	select {
-	case err := <-read:
-		if err == nil { // a byte
-			return errors.New("the predecessor has given up")
-		}
-		if err != io.EOF {
-			return fmt.Errorf("wait for the predecessor's end: %w", err)
-		}
+	case err = <-read:
 	case <-ctx.Done():
 		return p.interrupted(ctx)
 	case <-p.ending.Done():
 		return errClosed
 	case <-time.After(deathTime):
-		return errors.New("the predecessor has closed the connection, but has not exited")
+		ended := false
+		_ = withFD(life, func(fd int) error { ended = sys.Readable(int32(fd)); return nil })
+		if !ended {
+			return errors.New("the predecessor has closed the connection, but has not exited")
+		}
+		err = <-read // this process was stopped, and its timer came before the goroutine that reads
+	}
+	if err == nil { // a byte
+		return errors.New("the predecessor has given up")
+	}
+	if err != io.EOF {
+		return fmt.Errorf("wait for the predecessor's end: %w", err)
 	}
 	p.logger.Warn("handover: the predecessor has died")
 	return p.begin(ctx, peerDied, false, nil)

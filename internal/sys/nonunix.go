@@ -46,6 +46,7 @@ func Connect(int, string) error         { return errors.ErrUnsupported }
 func Bind(int, string) error            { return errors.ErrUnsupported }
 func ShutdownBoth(int)                  {}
 func Writable(int32) bool               { return false }
+func Readable(int32) bool               { return false }
 func Close(int)                         {}
 func CloseAll([]int)                    {}
 func Lock(int) error                    { return nil }

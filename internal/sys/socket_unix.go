@@ -111,12 +111,23 @@ func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 // Writable reports whether a socket is writable according to poll(2), or true if poll fails, as it does if
 // RLIMIT_NOFILE is 0: the caller then sends again after a pause, instead of waiting for the poller.
 func Writable(fd int32) bool {
-	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, 0)
+	events, err := poll(fd, unix.POLLOUT)
+	return err != nil || events&unix.POLLOUT != 0
+}
+
+// Readable reports whether a read would return at once, with data or the end, according to poll(2).
+func Readable(fd int32) bool {
+	events, _ := poll(fd, unix.POLLIN)
+	return events&(unix.POLLIN|unix.POLLHUP) != 0
+}
+
+func poll(fd int32, events int16) (int16, error) {
+	fds := []unix.PollFd{{Fd: fd, Events: events}}
+	_, err := unix.Poll(fds, 0)
 	for err == unix.EINTR {
-		n, err = unix.Poll(fds, 0)
+		_, err = unix.Poll(fds, 0)
 	}
-	return err != nil || n > 0 && fds[0].Revents&unix.POLLOUT != 0
+	return fds[0].Revents, err
 }
 
 // Close closes a descriptor that is not returned to the caller. It ignores errors, because every system
