@@ -75,7 +75,9 @@
 // of at most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type"
 // is the type of the message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower
 // case, except takesConns, and a receiver need not accept them in any other. It ignores fields that it does not
-// know, and closes the descriptors that belong to them.
+// know, and closes the descriptors that belong to them. It looks at the type first. Only for sockets, it needs the
+// descriptors: it can read other messages without space for descriptors, which the kernel then closes, and take no
+// notice of their number.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
@@ -99,17 +101,22 @@
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
 // replaced, unless main was set. Either process may send abort, with a reason, instead of any other message. It then
-// closes the connection, and the attempt has failed.
+// closes the connection, and the attempt has failed. Any other message that a receiver does not expect, or cannot read,
+// also ends the attempt, and the receiver sends abort, except after go: see below.
 //
 // The end of the stream does not say why it ended, and an abort is lost if the buffer of the socket is full.
 // Therefore each process decides as follows:
 //
 //   - The predecessor hands over to one successor at a time. If the stream ends before going, the successor
-//     does not serve, because it sends going first. The predecessor continues.
+//     does not serve, because it sends going first. The predecessor continues, even if the stream ends in the middle
+//     of a message.
+//   - After go, every message but abort counts as going, even if it cannot be read, because a successor that may serve
+//     has sent it. Only abort and the end of the stream mean that the successor does not serve.
 //   - The predecessor makes the pipe ":life" for this attempt only, and no other process has its write end. If
 //     the attempt fails, the predecessor writes one byte into the pipe before it aborts. The byte always fits.
 //   - If the stream ends before the successor has received all sockets, the successor connects again.
-//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. A byte means
+//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. It does so too when
+//     it has sent abort because it cannot use what it received instead of go. A byte means
 //     that the attempt has failed. The end of the pipe means that the predecessor died while it still offered
 //     its sockets to this successor. Only then does the successor serve without go.
 //

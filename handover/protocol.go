@@ -171,44 +171,51 @@ func (p *peer) reason(err error) error {
 	return err
 }
 
-// receive receives a message of one of the given types, whose descriptors this version does not use.
-func (p *peer) receive(types ...string) (message, error) {
-	m, files, err := p.receiveFiles(types...)
-	closeFiles(files)
-	return m, err
+// A messageError says what is wrong with a message that has arrived. It is not an abort.
+type messageError struct{ error }
+
+// receive receives a message of one of the given types. The kernel closes descriptors that were sent with it, even if
+// this process could open none.
+func (p *peer) receive(types ...string) (message, error) { return read(p.conn, types) }
+
+// receiveFiles is like receive, but for a message with descriptors. The caller must close the files.
+func (p *peer) receiveFiles(types ...string) (m message, files []*os.File, err error) {
+	// The descriptors come with the length. If some are lost, p.in cannot read the text, which may be an abort.
+	m, err = read(io.MultiReader(io.LimitReader(p.in, 4), p.conn), types)
+	if err == nil {
+		files, err = p.in.Take(m.Descriptors)
+	}
+	if err == nil && p.in.Waiting() > 0 { // the reader does not read ahead
+		err = fmt.Errorf("received more than the %d descriptors of a message", m.Descriptors)
+		closeFiles(files)
+	}
+	return m, files, err
 }
 
-// receiveFiles receives a message of one of the given types. The caller must close the files.
-func (p *peer) receiveFiles(types ...string) (m message, files []*os.File, err error) {
+// read reads a message of one of the given types.
+func read(in io.Reader, types []string) (m message, err error) {
 	var size [4]byte
-	if _, err := io.ReadFull(p.in, size[:]); err != nil {
-		return m, nil, err
+	if _, err := io.ReadFull(in, size[:]); err != nil {
+		return m, err
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n > maxMessage {
-		return m, nil, fmt.Errorf("received a message of %d bytes, but the maximum is %d", n, maxMessage)
+		return m, messageError{fmt.Errorf("received a message of %d bytes, but the maximum is %d", n, maxMessage)}
 	}
 	text := make([]byte, n)
-	if _, err := io.ReadFull(p.in, text); err != nil {
-		return m, nil, err
+	if _, err := io.ReadFull(in, text); err != nil {
+		return m, err
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, nil, fmt.Errorf("received an invalid message: %w", err)
-	}
-	files, err = p.in.Take(m.Descriptors)
+	err = json.Unmarshal(text, &m)
 	switch {
+	case m.Type == "abort": // whatever is wrong with its other fields
+		return m, &abortError{m.Reason}
 	case err != nil:
-	case p.in.Waiting() > 0: // the reader does not read ahead
-		err = fmt.Errorf("received more than the %d descriptors of a message", m.Descriptors)
-	case m.Type == "abort":
-		err = &abortError{m.Reason}
+		return m, messageError{fmt.Errorf("received an invalid message: %w", err)}
 	case !slices.Contains(types, m.Type):
-		err = fmt.Errorf("received the message %q instead of %q", m.Type, types)
-	default:
-		return m, files, nil
+		return m, messageError{fmt.Errorf("received the message %q instead of %q", m.Type, types)}
 	}
-	closeFiles(files)
-	return m, nil, err
+	return m, nil
 }
 
 func closeFiles(files []*os.File) {

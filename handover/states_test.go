@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -124,9 +125,13 @@ func ways(in state, e event) []string {
 	switch {
 	case in == closed:
 	case e == gotFailure && in == asking:
-		return []string{" abort", " deadline"}
+		return []string{" abort", " deadline", " garbage"}
+	case e == gotFailure && in == handing:
+		return []string{" abort", " deadline", " end", " garbage"}
 	case e == gotFailure:
-		return []string{" abort", " deadline", " end"}
+		return []string{" abort", " deadline", " end", " end in a message", " abort that has lost its descriptor"}
+	case e == gotAnswer && in&(told|leaving) != 0:
+		return []string{" going", " going that has lost its descriptor", " garbage", " another message"}
 	case e == gotMain && in == serving:
 		return []string{" main", " abort", " end"}
 	}
@@ -164,7 +169,16 @@ func (s *situation) happens(e event, way string) error {
 			s.next.sends(message{Type: "ready"})
 			s.next.gets("go")
 		default:
-			s.next.sends(message{Type: "going"})
+			switch way {
+			case " going":
+				s.next.sends(message{Type: "going"})
+			case " going that has lost its descriptor":
+				s.next.sendsRaw(`{"type":"going","descriptors":2}`, os.Stdin)
+			case " garbage":
+				s.next.sendsRaw("{")
+			default:
+				s.next.sends(message{Type: "later"})
+			}
 			if s.in == leaving { // the manager is no longer told
 				<-s.p.Replaced()
 			} else if text := s.manager.next(); !strings.HasPrefix(text, "MAINPID=") {
@@ -202,6 +216,16 @@ func (s *situation) happens(e event, way string) error {
 		switch {
 		case way == " abort":
 			other.sends(message{Type: "abort", Reason: "no memory"})
+		case way == " abort that has lost its descriptor":
+			other.sendsRaw(`{"type":"abort","descriptors":2}`, os.Stdin)
+		case way == " garbage":
+			other.sendsRaw("{")
+			if s.in == asking { // it lives
+				_, _ = s.predecessor.life[1].Write([]byte{0})
+			}
+		case way == " end in a message":
+			_, _ = other.conn.Write([]byte{0, 0, 0, 30, '{'})
+			other.close()
 		case way == " end":
 			other.close()
 		case s.in == asking:

@@ -202,6 +202,7 @@ const (
 	confirmed outcome = iota // the predecessor allows this process to serve, and stops when it reads going
 	rejected                 // the predecessor has given up, and said so
 	withdrawn                // this process cannot serve, and the predecessor does not know that yet
+	garbled                  // the predecessor has sent another message than go, and perhaps died
 	lost                     // the connection has ended: the predecessor has died, or it continues
 )
 
@@ -218,6 +219,8 @@ func outcomeOf(err error) outcome {
 		return lost
 	case errors.As(err, &abort):
 		return rejected
+	case errors.As(err, new(messageError)):
+		return garbled
 	}
 	return withdrawn
 }
@@ -244,6 +247,11 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		return main, nil
 	case withdrawn:
 		predecessor.abort(err)
+	case garbled:
+		predecessor.abort(err) // if it lives, it says in the pipe that it continues
+		if p.resolve(ctx, life) == nil {
+			err = nil
+		}
 	case lost:
 		err = p.resolve(ctx, life)
 	}

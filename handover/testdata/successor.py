@@ -24,12 +24,13 @@ def send(conn, kind, fds=(), **fields):
         conn.sendall(message[sent:])
 
 
-def receive(conn, kind):
+def receive(conn, kind=None):
+    """Receive a message of this kind or, without one, any message but abort."""
     size, fds, _, _ = socket.recv_fds(conn, 4, 253)
     if len(size) < 4:
         raise EOFError("the other process has ended")
     message = json.loads(conn.recv(*struct.unpack(">I", size), socket.MSG_WAITALL))
-    if message["type"] != kind:
+    if message["type"] != (kind or message["type"]) or message["type"] == "abort":
         raise EOFError(message.get("reason", message["type"]))
     known = len(message.get("sockets", []))
     for fd in fds[known:]:
@@ -62,7 +63,7 @@ def hand_over(conn, sockets, fds):
         send(conn, "sockets", [life, *fds], version=1, sockets=sockets)
         receive(conn, "ready")
         send(conn, "go")
-        receive(conn, "going")
+        receive(conn)  # going, or something else of a successor that may serve
     except (EOFError, OSError):
         os.write(end, b"\0")  # this process has not died
         raise
