@@ -229,10 +229,16 @@ func (p *Process) explain(want socket, err error) error {
 	if !sys.InUse(err) {
 		return err
 	}
+	if p.notPassed != nil {
+		err = fmt.Errorf("%w: %w", p.notPassed, err)
+	}
 	_, port, _ := net.SplitHostPort(string(want.Address))
 	for _, in := range p.succession.inherited {
 		bound := in.bound()
 		if a, ok := bound.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
+			if bound.Network() == "tcp" && !mayListen(in.file) {
+				return fmt.Errorf("the received socket %q, %s, is not listening: %w", in.Name, bound, err)
+			}
 			return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, bound, err)
 		}
 	}

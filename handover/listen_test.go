@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/internal/sys"
@@ -99,6 +101,34 @@ func TestListenLosesTheSocketToAnotherCall(t *testing.T) {
 	if _, err := os.Lstat(a.path + ".web"); err != nil {
 		t.Error(err)
 	}
+}
+
+// An error says why an address is in use, if this process was to receive the socket.
+func TestListenSaysWhyAReceivedSocketIsNotUsed(t *testing.T) {
+	noLeak(t)
+	var log logged
+	pid := os.Getppid()
+	t.Setenv("LISTEN_PID", fmt.Sprint(pid))
+	t.Setenv("LISTEN_FDS", "1")
+	p := start(t, Config{Logger: log.logger()}, socketPath(t))
+	manager := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer manager.Close()
+	reason := fmt.Sprintf("LISTEN_PID is %d, but this process is %d", pid, os.Getpid())
+	_, err := p.Listen(patient(t), "web", "tcp", manager.Addr().String())
+	wantError(t, err, reason+": listen tcp "+manager.Addr().String()+": bind: address already in use")
+	if !log.has("DEBUG handover: took no sockets from the service manager err=" + reason)() {
+		t.Errorf("%q", log.lines)
+	}
+
+	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	f := os.NewFile(uintptr(fd), "web")
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprint("127.0.0.1:", must(unix.Getsockname(fd)).(*unix.SockaddrInet4).Port)
+	p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "web"}, file: f})
+	_, err = p.Listen(patient(t), "web", "tcp", address)
+	wantError(t, err, `the received socket "web", `+address+", is not listening")
 }
 
 // The program decides whether a socket's file stays, in each process. It cannot remove what another process needs.

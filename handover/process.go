@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/scm-rights/scm"
@@ -22,6 +23,7 @@ type Process struct {
 	began      time.Time
 	path       string
 	executable string   // which Upgrade starts
+	notPassed  error    // why the service manager's sockets are not for this process, or nil
 	manager    *manager // or nil
 	pidFile    pidFile
 	generation int        // 1 in the first process
@@ -54,7 +56,8 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 //
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by their
-// addresses.
+// addresses. If LISTEN_PID names another process, such as a shell or an init that started this one, there are none, and
+// an error of Listen says so if the address is in use.
 //
 // On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. A line of
 // the log then does not end this process if nothing reads its standard output or standard error. A
@@ -84,6 +87,10 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	}
 	if err != nil {
 		return nil, err
+	}
+	if pid, set := os.LookupEnv("LISTEN_PID"); set && pid != strconv.Itoa(os.Getpid()) {
+		p.notPassed = fmt.Errorf("LISTEN_PID is %s, but this process is %d", pid, os.Getpid())
+		p.logger.Debug("handover: took no sockets from the service manager", "err", p.notPassed)
 	}
 	fds, names, err := wire.ListenFDs()
 	if err != nil {

@@ -207,17 +207,8 @@ func open(f *os.File, have socket, packets bool, config scm.Config) (made netSoc
 			_ = c.Close()
 			err = os.ErrInvalid // it receives only from one address
 		}
-	} else {
-		listens := false
-		err = withFD(f, func(fd int) (err error) {
-			listens, err = sys.Listening(fd)
-			return err
-		})
-		if listens || sys.UnknownOption(err) { // otherwise, package net would take a connection
-			made, err = asSocket(hold(f, net.FileListener))
-		} else {
-			err = os.ErrInvalid
-		}
+	} else if err = os.ErrInvalid; mayListen(f) { // otherwise, package net would take a connection
+		made, err = asSocket(hold(f, net.FileListener))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOtherKind, err)
@@ -234,6 +225,15 @@ func open(f *os.File, have socket, packets bool, config scm.Config) (made netSoc
 		return nil, err
 	}
 	return owned, nil
+}
+
+// mayListen reports whether a socket is listening, or whether the system cannot tell.
+func mayListen(f *os.File) (listens bool) {
+	err := withFD(f, func(fd int) (err error) {
+		listens, err = sys.Listening(fd)
+		return err
+	})
+	return listens || sys.UnknownOption(err)
 }
 
 // hold calls a function of package net with f, which stays open during the call.

@@ -16,8 +16,9 @@ const listenFDsStart = 3
 // each. The descriptors are close-on-exec, and the caller must close them. ListenFDs removes the variables
 // from the environment, so a second call returns no descriptors.
 //
-// If a variable is invalid, or if this process opened one of the descriptors itself, the error is a
-// *FormatError. If one is not open, the error wraps EBADF. On error, ListenFDs does not close or change
+// If a variable is invalid, or if one of the descriptors is close-on-exec, which means that this process opened it, the
+// error is a *FormatError. ListenFDs cannot recognize a descriptor that this process opened without close-on-exec, as C
+// libraries may do. If one is not open, the error wraps EBADF. On error, ListenFDs does not close or change
 // any descriptor.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
