@@ -97,7 +97,7 @@ func unwrap(c net.Conn) (*Conn, error) {
 			return &Conn{UnixConn: c}, nil
 		case *Conn:
 			return c, nil
-		case sys.OwnedConn:
+		case sys.OwnedConn: // of package handover, as in newListener
 			made := &Conn{UnixConn: c.UnixConn}
 			if c.Path != "" {
 				made.local = unixAddr("unixgram", c.Path)

@@ -21,7 +21,8 @@
 //	… // close l, wait for the clients, and exit
 //
 // During the handover, the listening sockets are open in both processes. New connections wait in the queue of
-// their socket, so none is refused.
+// their socket, so none is refused. Nothing but the socket is passed on: what a program puts on a listener, such as
+// TLS, it must put on the result of [Process.Listen] in every process. [Config].Unix does so for Unix sockets.
 //
 // # Failures
 //
