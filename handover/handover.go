@@ -116,10 +116,9 @@
 //   - The predecessor makes the pipe ":life" for this attempt only, and no other process has its write end. If
 //     the attempt fails, the predecessor writes one byte into the pipe before it aborts. The byte always fits.
 //   - If the stream ends before the successor has received all sockets, the successor connects again.
-//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. It does so too when
-//     it has sent abort because it cannot use what it received instead of go. A byte means
-//     that the attempt has failed. The end of the pipe means that the predecessor died while it still offered
-//     its sockets to this successor. Only then does the successor serve without go.
+//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. It does the same if it
+//     receives another message instead of go, after it has sent abort. A byte means that the attempt has failed. The
+//     end of the pipe means that the predecessor died while it still offered its sockets to this successor. Only then does the successor serve without go.
 //
 // If go has main set to true, the predecessor notifies the service manager that the successor is the main
 // process, and then sends main. Until then, the manager ignores the successor, and the predecessor continues
@@ -156,12 +155,12 @@ type Config struct {
 	Check func(successor *scm.Conn) error
 
 	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether they were
-	// received or created. Only Unix.Mode is for those that they create. Unix.NoFiles of a new version takes effect
-	// when it calls Listen, for its predecessor too.
+	// received or created. Only Unix.Mode is for those that they create, without Config.Listen. Unix.NoFiles of a new
+	// version takes effect when it calls Listen, for its predecessor too.
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
-	// socket options. Otherwise, Process.Listen uses scm.Listen for Unix sockets, which replaces a stale file, and
+	// socket options. A Unix socket's mode must then be set there, too. Otherwise, Process.Listen uses scm.Listen for Unix sockets, which replaces a stale file, and
 	// net.ListenConfig for others. The listener must be a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen
 	// uses only its socket, opens that anew, as each successor does, and closes the listener. What else the listener
 	// has, such as keep-alive options, has no effect: see [Process.Listen]. For any other type, the error wraps
@@ -180,8 +179,7 @@ type Config struct {
 	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
 	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
 	// not take over, and errors that no method returns. With level Debug, that is why it took no sockets from the
-	// service manager. The attribute pid is the other process, or this one
-	// when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
+	// service manager. The attribute pid is the other process, or this one when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
 	// one, which is 1, to this one. Other attributes are duration, err, path (of a Unix socket), name, names (of
 	// sockets) and manager (the service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger

@@ -960,7 +960,7 @@ func TestConfigUnix(t *testing.T) {
 		for n := range 3 {
 			asked := 0
 			p := start(t, Config{Listen: c.listen, Unix: scm.Config{
-				Mode:   0o600,
+				Mode:   c.mode,
 				Expect: &scm.Expect{}, // no files
 				Check: func(*scm.Conn) error {
 					if asked++; asked == 1 {
@@ -1009,6 +1009,13 @@ func TestConfigUnixIsInvalid(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	listen(t, a, "web", "unix", a.path+".web")
 	ready(t, a)
+	mode := start(t, Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Mode: 0o600}}, socketPath(t))
+	_, err := mode.Listen(patient(t), "web", "unix", mode.path+".web")
+	wantError(t, err, "Config.Unix.Mode has no effect on a socket of Config.Listen")
+	if _, err := os.Lstat(mode.path + ".web"); err == nil {
+		t.Error("the file of the listener remains")
+	}
+
 	invalid := Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Expect: &scm.Expect{Min: scm.MaxFDs + 1}}}
 	for _, p := range []*Process{start(t, invalid, socketPath(t)), start(t, invalid, a.path)} {
 		_, err := p.Listen(patient(t), "web", "unix", p.path+".web")

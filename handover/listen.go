@@ -196,8 +196,13 @@ func (p *Process) create(ctx context.Context, want socket, packets bool) (made n
 // the first process, too. It closes the listener.
 func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have socket, err error) {
 	defer func() { _ = l.Close() }()
+	u, ok := l.(interface{ SetUnlinkOnClose(bool) }) // the type of package net does not have it on Plan 9
 	switch l.(type) {
-	case *net.TCPListener, *net.UnixListener:
+	case *net.TCPListener:
+	case *net.UnixListener:
+		if p.config.Unix.Mode != 0 {
+			return nil, want, fmt.Errorf("Config.Unix.Mode has no effect on a socket of Config.Listen, which must set the mode itself: %w", os.ErrInvalid)
+		}
 	case *scm.Listener:
 		return nil, want, fmt.Errorf("Config.Listen returned a *scm.Listener, whose Config cannot be passed on: set Config.Unix instead: %w", os.ErrInvalid)
 	default:
@@ -211,7 +216,7 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 	want.Created = samePath(l.Addr().String(), want.path()) // otherwise, only Config.Listen knows the file
 	want.FileID = sys.FileIDOf(os.Lstat(want.path()))
 	made, err = open(f, want, false, p.config.Unix)
-	if u, ok := l.(*net.UnixListener); ok && err == nil {
+	if ok && err == nil {
 		u.SetUnlinkOnClose(false) // made removes the file
 	}
 	return made, want, err
