@@ -67,8 +67,8 @@ func (l *listener) Close() error { return l.close() }
 
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
 // BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
-// already, the new Handler answers "OPTIONS *" as net/http does. Start server only with the methods of the returned
-// Server.
+// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter with the
+// methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -80,7 +80,14 @@ func New(server *http.Server) *Server {
 	handler, state, base := server.Handler, server.ConnState, server.BaseContext
 	answersOptions := !server.DisableGeneralOptionsHandler
 	server.DisableGeneralOptionsHandler = true // net/http would not ask the client to close its connection
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server.Handler = http.HandlerFunc(func(original http.ResponseWriter, received *http.Request) {
+		ours, w, r := s.wrap(original, received)
+		returned := false
+		defer func() {
+			if !returned && ours != nil && r.ProtoMajor == 2 {
+				ours.panics()
+			}
+		}()
 		// A handler that switches protocols may add "Connection: Upgrade". Many clients offer h2c in ordinary requests.
 		if to := r.Header.Get("Upgrade"); to == "" || strings.EqualFold(to, "h2c") {
 			s.askToClose(w)
@@ -89,14 +96,20 @@ func New(server *http.Server) *Server {
 		case answersOptions && r.Method == http.MethodOptions && r.RequestURI == "*":
 			w.Header().Set("Content-Length", "0")
 			if r.ContentLength != 0 {
-				_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 4<<10))
+				_, _ = io.Copy(io.Discard, http.MaxBytesReader(original, r.Body, 4<<10))
 			}
 		case handler == nil:
 			http.DefaultServeMux.ServeHTTP(w, r)
 		default:
 			handler.ServeHTTP(w, r)
 		}
-		s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet
+		returned = true
+		if ours != nil {
+			ours.end()
+		} else {
+			s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet
+		}
+		received.MultipartForm = r.MultipartForm // net/http removes its files
 	})
 	server.ConnState = func(c net.Conn, now http.ConnState) {
 		s.track(c, now)
@@ -115,11 +128,13 @@ func New(server *http.Server) *Server {
 	return s
 }
 
-// askToClose asks the client to close its connection if the server is draining.
-func (s *Server) askToClose(w http.ResponseWriter) {
-	if s.draining.Load() {
+// askToClose asks the client to close its connection if the server is draining. It returns whether it has.
+func (s *Server) askToClose(w http.ResponseWriter) bool {
+	draining := s.draining.Load()
+	if draining {
 		w.Header().Set("Connection", "close") // with HTTP/2, the server sends GOAWAY
 	}
+	return draining
 }
 
 // track records the state of a connection.
@@ -211,9 +226,16 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was
 // later, from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
 //
+// Two kinds of clients cannot be asked in the response that they wait for when Drain is called: those of HTTP/1, if its
+// header has been sent, because the handler has called Flush or written more than 2 KB, and those of HTTP/2, if the
+// handler has written anything. They may send their next request to this server, so ctx must allow for one more request
+// of the longest kind. An HTTP/1 response whose header has been written, but not sent, asks the client, but its
+// connection takes half a second longer to close. If a handler panics before it has written anything, a client of HTTP/2
+// receives the status 500 before its stream is reset.
+//
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
-// can a client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
-// because a request may be on its way. To limit how long it waits for these clients, set IdleTimeout in the
+// can a client that could not be asked. Drain does not close such idle connections earlier, because a request may be on
+// its way. To limit how long it waits for these clients, set IdleTimeout in the
 // http.Server, and ReadHeaderTimeout for those that send only part of a request.
 //
 // With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it

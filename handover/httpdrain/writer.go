@@ -1,0 +1,231 @@
+package httpdrain
+
+import (
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// headerBuffer is how many bytes of a body net/http keeps before it sends the header of an HTTP/1 response.
+const headerBuffer = 2048
+
+// sniffed is how many bytes net/http copies before it lets the connection read from a file.
+const sniffed = 512
+
+// common has the methods that the ResponseWriters of net/http have for each protocol.
+type common interface {
+	http.ResponseWriter
+	io.StringWriter
+	http.Flusher
+	FlushError() error
+	CloseNotify() <-chan bool
+	SetReadDeadline(deadline time.Time) error
+	SetWriteDeadline(deadline time.Time) error
+	EnableFullDuplex() error
+}
+
+// A writer asks the client to close its connection if the drain begins before the handler writes the header. net/http
+// takes a copy of the header then, so setting it later has no effect. The methods of a handler's writer must be those of
+// the original, because handlers ask for them.
+type writer struct {
+	common
+	server *Server
+	body   *body // nil if there is none, or MaxBytesReader needs no help
+	wrote  bool  // the header
+	asked  bool  // the client to close, or to switch protocols, in which case it must not be asked
+	sent   int   // bytes of the body, or more than headerBuffer after a Flush
+}
+
+// An http1Writer is a writer for HTTP/1.
+type http1Writer struct {
+	*writer
+	http.Hijacker
+	from io.ReaderFrom
+	tls  bool
+}
+
+// An http2Writer is a writer for HTTP/2.
+type http2Writer struct {
+	*writer
+	http.Pusher
+}
+
+// wrap returns a ResponseWriter and a Request for the handler. The writer is nil if the ResponseWriter is not one of
+// net/http.
+func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, http.ResponseWriter, *http.Request) {
+	all, ok := original.(common)
+	if !ok {
+		return nil, original, r
+	}
+	w := &writer{common: all, server: s}
+	hijacker, hijacks := original.(http.Hijacker)
+	from, reads := original.(io.ReaderFrom)
+	pusher, pushes := original.(http.Pusher)
+	switch {
+	case hijacks && reads && !pushes:
+		if r.Body != nil && r.Body != http.NoBody {
+			w.body = &body{ReadCloser: r.Body}
+			r = r.WithContext(r.Context()) // net/http looks at the type of the original's body
+			r.Body = w.body
+		}
+		return w, http1Writer{w, hijacker, from, r.TLS != nil}, r
+	case pushes && !hijacks && !reads:
+		return w, http2Writer{w, pusher}, r
+	}
+	return nil, original, r
+}
+
+// before is called before anything is written.
+func (w *writer) before(status int) {
+	w.passLimit()
+	if w.wrote {
+		return
+	}
+	w.wrote = true
+	if status == http.StatusSwitchingProtocols {
+		w.asked = true
+		return
+	}
+	w.asked = w.server.askToClose(w.common)
+}
+
+func (w *writer) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols || status >= 200 { // others are sent before the header
+		w.before(status)
+	}
+	w.common.WriteHeader(status)
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.before(http.StatusOK)
+	n, err := w.common.Write(p)
+	w.sent += n
+	return n, err
+}
+
+func (w *writer) WriteString(p string) (int, error) {
+	w.before(http.StatusOK)
+	n, err := w.common.WriteString(p)
+	w.sent += n
+	return n, err
+}
+
+func (w *writer) Flush() { _ = w.FlushError() }
+
+func (w *writer) FlushError() error {
+	w.before(http.StatusOK)
+	w.sent += headerBuffer + 1
+	return w.common.FlushError()
+}
+
+// Unwrap is for methods that a later version of http.ResponseController may use.
+func (w *writer) Unwrap() http.ResponseWriter { return w.common }
+
+func (w http1Writer) ReadFrom(src io.Reader) (n int64, err error) {
+	defer func() { w.sent += int(min(n, headerBuffer+1)) }()
+	first := &firstRead{src, w.writer}
+	switch {
+	case w.wrote:
+		return w.from.ReadFrom(src)
+	case w.tls:
+		return w.from.ReadFrom(first)
+	}
+	// sendfile(2) and splice(2) need src itself.
+	n, err = w.from.ReadFrom(io.LimitReader(first, sniffed))
+	if err == nil && n == sniffed {
+		var rest int64
+		rest, err = w.from.ReadFrom(src)
+		n += rest
+	}
+	return n, err
+}
+
+// A firstRead calls before when bytes have been read that are then written.
+type firstRead struct {
+	io.Reader
+	w *writer
+}
+
+func (r *firstRead) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.w.before(http.StatusOK)
+	}
+	return n, err
+}
+
+// end is called when the handler has returned.
+func (w *writer) end() {
+	w.passLimit()
+	switch {
+	case !w.wrote:
+		w.asked = w.asked || w.server.askToClose(w.common)
+	case !w.asked && w.server.draining.Load() && w.sent <= headerBuffer:
+		closeAfterReply(w.common)
+	}
+}
+
+// panics is called when the handler has panicked. HTTP/1 connections are closed then. With HTTP/2, a client learns only
+// from a header that it must use another one.
+func (w *writer) panics() {
+	if !w.wrote && w.server.draining.Load() {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	if w.asked {
+		w.Flush()
+	}
+}
+
+// closeAfterReply makes net/http close an HTTP/1 connection after the response, and tell the client so if the header has
+// not been sent. The connection stays open for half a second, in which net/http waits for the rest of the request.
+func closeAfterReply(w http.ResponseWriter) {
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
+}
+
+// A body notices that http.MaxBytesReader has read too much. It calls a private method of the original ResponseWriter
+// then, which it cannot find in a writer. A limit for something that is computed from the body, such as its
+// decompressed form, goes unnoticed; net/http treats the rest of the body as it does without a limit.
+type body struct {
+	io.ReadCloser
+	mu      sync.Mutex
+	callers [8]uintptr // of the last Read
+	depth   int        // 0 if that Read cannot have reached a limit
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.depth = 0
+	// MaxBytesReader shortens p to a byte more than the limit allows, and reads no more when it has got that byte.
+	if n > 0 && n == len(p) && (err == nil || n < cap(p)) {
+		b.depth = runtime.Callers(2, b.callers[:])
+	}
+	return n, err
+}
+
+// isTooLong reports, once, whether MaxBytesReader has read too much.
+func (b *body) isTooLong() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	frames := runtime.CallersFrames(b.callers[:b.depth])
+	for more := b.depth > 0; more; {
+		var frame runtime.Frame
+		if frame, more = frames.Next(); frame.Function == "net/http.(*maxBytesReader).Read" {
+			b.depth = 0
+			return true
+		}
+	}
+	b.depth = 0
+	return false
+}
+
+// passLimit does what MaxBytesReader does with the original ResponseWriter.
+func (w *writer) passLimit() {
+	if w.body != nil && w.body.isTooLong() {
+		closeAfterReply(w.common)
+	}
+}
