@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 )
@@ -35,15 +37,19 @@ func take() *snapshot {
 const gracePeriod = 5 * time.Second
 
 // wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
-// descriptors that are still open.
+// descriptors that are still open. It adds up the pauses between its polls, because this process may be stopped, and
+// its goroutines then have had no time to close anything. For the same reason, a pause that took too long does not count.
 func (s *snapshot) wait() string {
 	pause := time.Millisecond
-	for end := time.Now().Add(gracePeriod); ; sleep(pause) {
+	for waited := time.Duration(0); ; {
 		isLeft, err := s.poll()
 		switch {
 		case err == nil && !isLeft:
 			return ""
-		case time.Now().Before(end):
+		case waited < gracePeriod:
+			if sleep(pause) < time.Second {
+				waited += 2 * pause
+			}
 			pause = min(2*pause, 50*time.Millisecond)
 		case err != nil: // EMFILE
 			return "descriptors open: " + err.Error()
@@ -63,13 +69,22 @@ func list(left []string) string {
 	return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
 }
 
-// sleep sleeps twice. In a bubble of testing/synctest, time.Sleep takes no time outside the bubble, and Nanosleep
-// takes no time inside.
-func sleep(d time.Duration) {
+// sleep sleeps twice, and returns how long that took. In a bubble of testing/synctest, time.Sleep takes no time outside
+// the bubble, and Nanosleep takes no time inside.
+var sleep = func(d time.Duration) time.Duration {
+	start := monotonic()
 	time.Sleep(d)
 	t := syscall.NsecToTimespec(int64(d))
 	for syscall.Nanosleep(&t, &t) == syscall.EINTR {
 	}
+	return monotonic() - start
+}
+
+// monotonic returns a time that also passes in a bubble.
+func monotonic() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return time.Duration(t.Nano())
 }
 
 // poll reports whether any descriptor is still open with the file that every earlier poll saw. A descriptor that

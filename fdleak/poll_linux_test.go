@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,5 +58,46 @@ func TestPollAfterNone(t *testing.T) {
 	defer func() { _ = unix.Close(fd) }()
 	if isLeft, err := s.poll(); isLeft || err != nil {
 		t.Errorf("opened after the first poll: a descriptor is left: %v, %v; want false", isLeft, err)
+	}
+}
+
+// If this process is stopped, its goroutines have had no time to close a file, even if the pause before the last poll
+// ends then.
+func TestWaitDoesNotCountTheTimeInWhichTheProcessIsStopped(t *testing.T) {
+	original := sleep
+	t.Cleanup(func() { sleep = original })
+	leak := func() (s *snapshot, fd int) {
+		t.Helper()
+		s = take()
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, fd
+	}
+
+	s, fd := leak()
+	last := 0
+	sleep = func(d time.Duration) time.Duration { last++; return 2 * d }
+	if s.wait() == "" {
+		t.Error("a descriptor that stays open is not reported")
+	}
+	_ = unix.Close(fd)
+
+	for _, stopped := range []int{1, last} {
+		s, fd := leak()
+		n := 0
+		sleep = func(d time.Duration) time.Duration {
+			switch n++; n {
+			case stopped:
+				return time.Minute
+			case stopped + 1: // its goroutines run again
+				_ = unix.Close(fd)
+			}
+			return 2 * d
+		}
+		if left := s.wait(); left != "" {
+			t.Errorf("stopped in pause %d of %d: %s", stopped, last, left)
+		}
 	}
 }

@@ -39,7 +39,14 @@ import (
 // headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
 const headerTime = 5 * time.Second
 
-var afterFunc = time.AfterFunc // another function in a test
+// This process may have been stopped in that time, and not have read what has arrived. It then looks again after
+// readTime, up to readLooks times.
+const (
+	readTime  = time.Second
+	readLooks = 5
+)
+
+var afterFunc, now = time.AfterFunc, time.Now // other functions in a test
 
 // A Server is an [http.Server] that can be drained. Use New to create one. Multiple goroutines may invoke methods on a
 // Server simultaneously.
@@ -146,7 +153,7 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 	case http.StateNew:
 		s.conns[key] = true
 		if s.draining.Load() {
-			s.limitHeader(key)
+			s.limitHeader(key, headerTime, readLooks)
 		}
 	case http.StateClosed, http.StateHijacked:
 		delete(s.conns, key)
@@ -158,14 +165,20 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 	}
 }
 
-// limitHeader closes a connection that has not sent a header when headerTime is over. IdleTimeout does not apply to it.
-func (s *Server) limitHeader(key reflect.Value) {
-	afterFunc(headerTime, func() {
+// limitHeader closes a connection that has not sent a header after the given time. IdleTimeout does not apply to it.
+func (s *Server) limitHeader(key reflect.Value, after time.Duration, looks int) {
+	due := now().Add(after)
+	afterFunc(after, func() {
 		s.mu.Lock()
 		silent := s.conns[key]
 		s.mu.Unlock()
-		if silent {
-			_ = key.Interface().(net.Conn).Close()
+		conn := key.Interface().(net.Conn)
+		switch {
+		case !silent:
+		case looks > 0 && (now().Sub(due) > readTime/2 || isUnread(conn)):
+			s.limitHeader(key, readTime, looks-1)
+		default:
+			_ = conn.Close()
 		}
 	})
 }
@@ -226,6 +239,10 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was
 // later, from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
 //
+// If the process is stopped during a drain (SIGSTOP, a frozen container), Drain first reads what has arrived meanwhile.
+// On systems other than Linux, it may close such a connection instead. But ctx, IdleTimeout and ReadHeaderTimeout also
+// run while the process is stopped.
+//
 // Two kinds of clients cannot be asked in the response that they wait for when Drain is called: those of HTTP/1, if its
 // header has been sent, because the handler has called Flush or written more than 2 KB, and those of HTTP/2, if the
 // handler has written anything. They may send their next request to this server, so ctx must allow for one more request
@@ -276,7 +293,7 @@ func (s *Server) drain(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	for key := range s.conns {
-		s.limitHeader(key)
+		s.limitHeader(key, headerTime, readLooks)
 	}
 	s.mu.Unlock()
 	var err error

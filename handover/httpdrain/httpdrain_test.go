@@ -5,6 +5,7 @@ package httpdrain_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -446,6 +449,128 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 			t.Error("got an answer without a request")
 		}
 	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// A gated is a connection from which the server cannot read until its gate is closed, as when the process is stopped.
+type gated struct {
+	*net.TCPConn
+	gate chan bool
+}
+
+func (c gated) Read(p []byte) (int, error) {
+	<-c.gate
+	return c.TCPConn.Read(p)
+}
+
+// gates is a listener that returns connections with a gate, and sends them on a channel, too.
+type gates struct {
+	net.Listener
+	gate     chan bool
+	accepted chan net.Conn
+}
+
+func (l gates) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.accepted <- conn
+	return gated{conn.(*net.TCPConn), l.gate}, nil
+}
+
+// looksAgain returns the timer that the last one has started.
+func looksAgain(t *testing.T, timers <-chan func()) func() {
+	t.Helper()
+	select {
+	case expire := <-timers:
+		return expire
+	default:
+		t.Fatal("Drain does not look again")
+		return nil
+	}
+}
+
+// The time without a header may be over because this process was stopped. It then reads what has arrived.
+func TestDrainReadsWhatHasArrived(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no way to ask a socket for its unread bytes")
+	}
+	borrowed := httptest.NewTLSServer(nil) // for its certificate
+	borrowed.Close()
+	for _, encrypted := range []bool{false, true} {
+		for _, opens := range []bool{true, false} {
+			t.Run(fmt.Sprintf("TLS %v, is read %v", encrypted, opens), func(t *testing.T) {
+				timers := httpdrain.Timers(t)
+				gate := make(chan bool)
+				openGate := sync.OnceFunc(func() { close(gate) })
+				defer openGate()
+				s := httpdrain.New(&http.Server{TLSConfig: borrowed.TLS.Clone()})
+				plain, address := listen(t)
+				l := gates{plain, gate, make(chan net.Conn, 1)}
+				ends(t, func() error {
+					if encrypted {
+						return s.ServeTLS(l, "", "")
+					}
+					return s.Serve(l)
+				})
+				conn := dial(t, address, "")
+				if encrypted {
+					conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+				}
+				answer := make(chan string, 1)
+				go func() {
+					_, _ = io.WriteString(conn, request) // fails if the server has ended the connection
+					text, _ := io.ReadAll(conn)
+					answer <- string(text)
+				}()
+				accepted := <-l.accepted
+				eventually(t, "the request has arrived", func() bool { return httpdrain.IsUnread(accepted) })
+				drained := drains(t, s)
+				expire := <-timers
+				for range httpdrain.Looks - 1 {
+					expire()
+					expire = looksAgain(t, timers)
+				}
+				if !opens {
+					expire()
+				}
+				openGate()
+				if got := <-answer; strings.Contains(got, "Connection: close") != opens {
+					t.Errorf("got the answer %q", got)
+				}
+				if err := <-drained; err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// Where nothing is known about the socket, or another goroutine has just read it, a late timer shows that the process was
+// stopped.
+func TestDrainLooksAgainIfItIsLate(t *testing.T) {
+	timers := httpdrain.Timers(t)
+	accepted := make(chan bool, 1)
+	s, address, _ := serve(t, &http.Server{ConnState: func(_ net.Conn, now http.ConnState) {
+		if now == http.StateNew {
+			accepted <- true
+		}
+	}})
+	conn := dial(t, address, "")
+	<-accepted
+	drained := drains(t, s)
+	expire := <-timers
+	httpdrain.Stop(t)
+	expire()
+	again := looksAgain(t, timers)
+	send(t, conn, request)
+	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "Connection: close") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	again()
 	if err := <-drained; err != nil {
 		t.Error(err)
 	}

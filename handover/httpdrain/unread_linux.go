@@ -1,0 +1,27 @@
+package httpdrain
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// isUnread reports whether bytes wait in the socket of a connection.
+func isUnread(conn net.Conn) bool {
+	inner, ok := conn.(interface{ NetConn() net.Conn }) // as tls.Conn has
+	if ok {
+		conn = inner.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	unread := 0
+	_ = raw.Control(func(fd uintptr) { unread, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return unread > 0
+}
