@@ -16,6 +16,19 @@ import (
 	"github.com/scm-rights/scm/handover/httpdrain"
 )
 
+// A whole program. SIGHUP starts a new version of it, which takes over.
+func ExampleListenAndServe() {
+	server := &http.Server{
+		Handler:           http.FileServer(http.Dir("/srv")),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       30 * time.Second,
+	}
+	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: ":8080", Server: server}
+	if err := httpdrain.ListenAndServe(handover.Config{}, "/run/app/handover.sock", time.Minute, web); err != nil {
+		log.Fatal(err)
+	}
+}
+
 // An HTTP server that starts a new version of itself on SIGHUP, and drains when that serves, or on SIGTERM.
 func ExampleServer() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

@@ -38,6 +38,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	})
+	reexec.Register("usual", func(args []string) {
+		if err := runUsualServer(args[0]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	})
 	reexec.Register("dies", func(args []string) {
 		if _, err := handover.Start(context.Background(), args[0]); err != nil {
 			panic(err)
