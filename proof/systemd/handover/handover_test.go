@@ -24,7 +24,7 @@ func TestEveryPlannedCheckExists(t *testing.T) {
 // The address and the socket of a unit are in its file, but the driver knows them too.
 func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 	units := map[string]unit{"instance@.service": instance(0)}
-	for _, u := range []unit{plain, notifyReload, memory, stored, storedDefault, activated, user, watchdog, app, simple, execType, unixPlain, unixStored, unixActivated} {
+	for _, u := range []unit{plain, notifyReload, memory, stored, storedDefault, activated, user, watchdog, app, simple, execType, usual, unixPlain, unixStored, unixActivated} {
 		units[u.name+".service"] = u
 	}
 	files, err := filepath.Glob("units/*.service")

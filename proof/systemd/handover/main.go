@@ -31,6 +31,7 @@ func hangup() {
 var checks = map[string]func(){
 	"reload under load":                           func() { plain.with(plain.reloads) },
 	"25 reloads under load":                       func() { plain.with(func(old int) { plain.reloadTimes(old, 25) }) },
+	"20 reloads of httpdrain.ListenAndServe":      func() { usual.with(func(old int) { usual.reloadTimes(old, 20) }) },
 	"Type=notify-reload under load":               checkNotifyReload,
 	"a successor fails":                           checkFail,
 	"Type=simple and Type=exec refuse an upgrade": checkRefused,
@@ -71,6 +72,7 @@ var (
 	app           = tcp("app", 8010)
 	simple        = tcp("simple", 8011)
 	execType      = tcp("exec", 8012)
+	usual         = tcp("usual", 8013)
 	unixPlain     = unit{"unix", site{"unix", "/run/unix.http"}}
 	unixStored    = unit{"unixstored", site{"unix", "/run/unixstored.http"}}
 	unixActivated = unit{"unixactivated", site{"unix", "/run/unixactivated.http"}}

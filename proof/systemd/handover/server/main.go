@@ -4,6 +4,8 @@
 //
 //	server SOCKET NETWORK ADDRESS
 //
+// If USUAL is set, it calls httpdrain.ListenAndServe instead, and has no other versions.
+//
 // If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new
 // version that the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error
 // of an upgrade to the file DIR.error.
@@ -31,6 +33,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/handover"
+	"github.com/scm-rights/scm/handover/httpdrain"
 	"github.com/scm-rights/scm/internal/webtest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -47,6 +50,10 @@ func main() {
 }
 
 func run(path, network, address string) error {
+	if os.Getenv("USUAL") != "" {
+		web := httpdrain.Endpoint{Name: "web", Network: network, Address: address, Server: webtest.NewHTTP()}
+		return httpdrain.ListenAndServe(handover.Config{}, path, time.Hour, web)
+	}
 	dir := filepath.Dir(path)
 	var words []string
 	server := webtest.Server{
