@@ -7,6 +7,9 @@ import (
 
 var IsUnread = isUnread
 
+// StopSoon gives clients less time after SIGTERM.
+func StopSoon() { stopTime = 10 * time.Millisecond }
+
 // Stop makes the time of all timers pass, as when the process is stopped, until the test ends.
 func Stop(t *testing.T) {
 	now = func() time.Time { return time.Now().Add(2 * headerTime) }

@@ -1,8 +1,10 @@
 // Package httpdrain shuts down an HTTP server without losing a request. It complements package handover in programs
 // that use net/http.
 //
+// [ListenAndServe] is all that most programs need. Other programs use a [Server].
+//
 // [http.Server.Shutdown] alone loses requests: it closes idle connections, even if a request is on its way to one of
-// them. A [Server] instead asks its clients to close their connections, waits until they have done so, and only then
+// them. A Server instead asks its clients to close their connections, waits until they have done so, and only then
 // calls Shutdown:
 //
 //	server := httpdrain.New(&http.Server{Handler: handler})

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 		}
 	})
 	reexec.Register("usual", func(args []string) {
+		if len(args) > 1 {
+			httpdrain.StopSoon()
+		}
 		if err := runUsualServer(args[0]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

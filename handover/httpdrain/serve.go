@@ -18,7 +18,7 @@ import (
 )
 
 // stopTime is how long clients may take after SIGTERM. docker stop waits ten seconds.
-const stopTime = 8 * time.Second
+var stopTime = 8 * time.Second // less in a test
 
 // An Endpoint is an address at which a server listens.
 type Endpoint struct {

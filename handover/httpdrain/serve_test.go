@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,14 +46,10 @@ func runUsualServer(path string) error {
 	return httpdrain.ListenAndServe(handover.Config{PIDFile: path + ".pid"}, path, time.Hour, append(endpoints, again)...)
 }
 
-// The PID file names a successor before its Ready has returned, so the next SIGHUP may reach it that early.
-func TestListenAndServe(t *testing.T) {
-	upgrades := 3
-	if os.Getenv("SCM_HANDOVER") == "full" {
-		upgrades = 20
-	}
-	path := filepath.Join(t.TempDir(), "socket")
-	first := reexec.Command("usual", path)
+// startUsual starts a server, and returns the URLs of its endpoints.
+func startUsual(t *testing.T, args ...string) (first *exec.Cmd, lines *bufio.Scanner, addresses map[string]string) {
+	t.Helper()
+	first = reexec.Command("usual", args...)
 	first.Stderr = os.Stderr
 	out, err := first.StdoutPipe()
 	if err == nil {
@@ -60,18 +58,14 @@ func TestListenAndServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serves := func() int {
-		text, _ := os.ReadFile(path + ".pid")
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-		return pid
-	}
 	t.Cleanup(func() {
-		if t.Failed() && serves() > 0 {
-			_ = syscall.Kill(serves(), syscall.SIGKILL)
+		_ = first.Process.Kill() // an error if the test has waited
+		if t.Failed() && serves(args[0]) > 0 {
+			_ = syscall.Kill(serves(args[0]), syscall.SIGKILL)
 		}
 	})
-	addresses := map[string]string{}
-	lines := bufio.NewScanner(out)
+	addresses = map[string]string{}
+	lines = bufio.NewScanner(out)
 	for len(addresses) < 2 && lines.Scan() {
 		if name, address, _ := strings.Cut(lines.Text(), " "); name == "encrypted" {
 			addresses[name] = "https://" + address
@@ -79,7 +73,35 @@ func TestListenAndServe(t *testing.T) {
 			addresses[name] = "http://" + address
 		}
 	}
+	return first, lines, addresses
+}
 
+// serves returns the process in the PID file, or 0.
+func serves(path string) int {
+	text, _ := os.ReadFile(path + ".pid")
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
+// upgrade sends SIGHUP to the server, and returns the process that the PID file names then.
+func upgrade(t *testing.T, path string) (now int) {
+	t.Helper()
+	before := serves(path)
+	if err := syscall.Kill(before, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a successor serves", func() bool { now = serves(path); return now != 0 && now != before })
+	return now
+}
+
+// The PID file names a successor before its Ready has returned, so the next SIGHUP may reach it that early.
+func TestListenAndServe(t *testing.T) {
+	upgrades := 3
+	if os.Getenv("SCM_HANDOVER") == "full" {
+		upgrades = 20
+	}
+	path := filepath.Join(t.TempDir(), "socket")
+	first, lines, addresses := startUsual(t, path)
 	borrowed := httptest.NewTLSServer(nil)
 	borrowed.Close()
 	var clients []*webtest.Client
@@ -99,13 +121,9 @@ func TestListenAndServe(t *testing.T) {
 	}
 	defer func() { _, _ = load.End(0) }()
 	for range upgrades {
-		before := serves()
-		if err := syscall.Kill(before, syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "a successor serves", func() bool { now := serves(); return now != 0 && now != before })
+		upgrade(t, path)
 	}
-	last := serves()
+	last := serves(path)
 	eventually(t, "the last process answers all clients", func() bool { return load.Answers()[last] == len(clients) })
 	totals, err := load.End(0)
 	if err != nil {
@@ -128,7 +146,35 @@ func TestListenAndServe(t *testing.T) {
 	if err := first.Wait(); err != nil {
 		t.Error("the first process: ", err)
 	}
-	if pid := serves(); pid != 0 {
+	if pid := serves(path); pid != 0 {
 		t.Errorf("the PID file still names %d", pid)
 	}
+}
+
+// A draining server does not keep a service from stopping.
+func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	first, _, addresses := startUsual(t, path, "stops soon")
+	body, end := io.Pipe()
+	defer func() { _ = end.Close() }()
+	answer, err := webtest.Post(http.DefaultClient, addresses["plain"], body, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	successor := upgrade(t, path)
+	eventually(t, "the first server is replaced", func() bool {
+		transport := &http.Transport{DisableKeepAlives: true}
+		pid, err := (&webtest.Client{URL: addresses["plain"], HTTP: http.Client{Transport: transport}, Rest: webtest.Done}).Ask()
+		return err == nil && pid == successor
+	})
+	limit := time.AfterFunc(timeLimit, func() { _ = first.Process.Kill() })
+	defer limit.Stop()
+	if err := errors.Join(first.Process.Signal(syscall.SIGTERM), first.Wait()); err != nil {
+		t.Error("the first server, after SIGTERM: ", err)
+	}
+	_ = answer.Body.Close()
+	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
 }
