@@ -105,7 +105,7 @@ var behaviours = []behaviour{
 		handle: func(w http.ResponseWriter, r *http.Request, at func(string)) {
 			at(beforeWrite)
 			if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10)); err != nil {
-				http.Error(w, err.Error(), 413)
+				http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 			}
 			at(written)
 		}},
@@ -121,7 +121,7 @@ var behaviours = []behaviour{
 		header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"example"}},
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
 			at(beforeWrite)
-			http.Error(w, "no", 426)
+			http.Error(w, "no", http.StatusUpgradeRequired)
 			at(written)
 		}},
 	{name: "panic", points: []string{beforeWrite},
