@@ -1,5 +1,7 @@
 //go:build !js
 
+// There is no SIGHUP on js.
+
 package httpdrain
 
 import (
