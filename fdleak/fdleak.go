@@ -22,11 +22,12 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same file for
-// five more seconds, not counting the time in which the process is stopped. This includes a second descriptor for a file
-// that was open at the start. This delay gives goroutines time to close their files. In a bubble of testing/synctest, the
-// check waits for five seconds of real time too. If a test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP
-// connections ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
+// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same file
+// for five more seconds, not counting the time in which the process is stopped. This includes a second descriptor for
+// a file that was open at the start. This delay gives goroutines time to close their files. In a bubble of
+// testing/synctest, the check waits for five seconds of real time too. If a test leaves nothing open, the check does
+// not wait. Before a test ends, it should close idle HTTP connections ([net/http.Client.CloseIdleConnections]) and
+// wait for the processes that it started ([os/exec.Cmd.Wait]).
 //
 // While the check waits, it looks at the descriptors every tenth of a second or more often. It stops counting a
 // descriptor that is closed or has another file. Therefore, it does not find:

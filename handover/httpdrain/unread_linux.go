@@ -21,7 +21,7 @@ func isUnread(conn net.Conn) bool {
 	if err != nil {
 		return false
 	}
-	unread := 0
-	_ = raw.Control(func(fd uintptr) { unread, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	unread := uint32(0)
+	_ = raw.Control(func(fd uintptr) { unread, _ = unix.IoctlGetUint32(int(fd), unix.TIOCINQ) })
 	return unread > 0
 }
