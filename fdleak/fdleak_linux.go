@@ -36,9 +36,9 @@ func take() *snapshot {
 // gracePeriod is how long a descriptor may stay open after the tests.
 const gracePeriod = 5 * time.Second
 
-// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
-// descriptors that are still open. It adds up the pauses between its polls, because this process may be stopped, and
-// its goroutines then have had no time to close anything. For the same reason, a pause that took too long does not count.
+// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the descriptors that are
+// still open. It adds up the pauses between its polls, because this process may be stopped, and its goroutines then
+// have had no time to close anything. For the same reason, a pause that took too long does not count.
 func (s *snapshot) wait() string {
 	pause := time.Millisecond
 	for waited := time.Duration(0); ; {

@@ -46,7 +46,8 @@ func talk(p *peer, script string, files ...syscall.Conn) {
 	_ = p.conn.CloseWrite()
 }
 
-// The successor's messages come from the script. It replaces the predecessor only with hello, ready and another message.
+// The successor's messages come from the script. It replaces the predecessor only with hello, ready and another
+// message.
 func FuzzPredecessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string) {
 		file := toSend(t)

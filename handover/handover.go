@@ -93,12 +93,11 @@
 // one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
 // served, including the predecessor. Each element of sockets has a name, a network, an
 // address, and created, which is true if Listen or ListenPacket created the socket, in the predecessor or a
-// process before it, so that closing it removes the socket's file. device and inode identify this file: each is a decimal
-// number in a string. Without them, or if the path leads to another file, the file stays. The first descriptors of
-// the message belong to these elements, in order. address is in base64, because a path need not be UTF-8.
-// For a file that was passed to [Process.Keep], network is absent. The element
-// ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is true,
-// another message of type sockets follows.
+// process before it, so that closing it removes the socket's file. device and inode identify this file: each is a
+// decimal number in a string. Without them, or if the path leads to another file, the file stays. The first
+// descriptors of the message belong to these elements, in order. address is in base64, because a path need not be
+// UTF-8. For a file that was passed to [Process.Keep], network is absent. The element ":control" is the Unix socket
+// itself. The element ":life" is the read end of a pipe. If more is true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
 // replaced, unless main was set. Either process may send abort, with a reason, instead of any other message. It then
@@ -118,7 +117,8 @@
 //   - If the stream ends before the successor has received all sockets, the successor connects again.
 //   - If the stream ends later, but before the successor has sent going, it reads from the pipe. It does the same if it
 //     receives another message instead of go, after it has sent abort. A byte means that the attempt has failed. The
-//     end of the pipe means that the predecessor died while it still offered its sockets to this successor. Only then does the successor serve without go.
+//     end of the pipe means that the predecessor died while it still offered its sockets to this successor. Only then
+//     does the successor serve without go.
 //
 // If go has main set to true, the predecessor notifies the service manager that the successor is the main
 // process, and then sends main. Until then, the manager ignores the successor, and the predecessor continues
@@ -160,12 +160,13 @@ type Config struct {
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
-	// socket options. A Unix socket's mode must then be set there, too. Otherwise, Process.Listen uses scm.Listen for Unix sockets, which replaces a stale file, and
-	// net.ListenConfig for others. The listener must be a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen
-	// uses only its socket, opens that anew, as each successor does, and closes the listener. What else the listener
-	// has, such as keep-alive options, has no effect: see [Process.Listen]. For any other type, the error wraps
-	// [os.ErrInvalid]: a wrapper and a [*scm.Listener], which has a Config of its own, stay in the process that creates
-	// them, and package net cannot open the sockets of other types. Pass those to Keep, and call File first.
+	// socket options. A Unix socket's mode must then be set there, too. Otherwise, Process.Listen uses scm.Listen for
+	// Unix sockets, which replaces a stale file, and net.ListenConfig for others. The listener must be a
+	// [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket, opens that anew, as each
+	// successor does, and closes the listener. What else the listener has, such as keep-alive options, has no effect: see
+	// [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]: a wrapper and a [*scm.Listener], which has a
+	// Config of its own, stay in the process that creates them, and package net cannot open the sockets of other types.
+	// Pass those to Keep, and call File first.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
@@ -179,9 +180,10 @@ type Config struct {
 	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
 	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
 	// not take over, and errors that no method returns. With level Debug, that is why it took no sockets from the
-	// service manager. The attribute pid is the other process, or this one when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
-	// one, which is 1, to this one. Other attributes are duration, err, path (of a Unix socket), name, names (of
-	// sockets) and manager (the service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
+	// service manager. The attribute pid is the other process, or this one when it serves, and 0 if it is not known. The
+	// attribute generation counts the processes from the first one, which is 1, to this one. Other attributes are
+	// duration, err, path (of a Unix socket), name, names (of sockets) and manager (the service manager's address). A
+	// handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger
 }
 

@@ -130,8 +130,8 @@ func (p *Process) offer(o offered) error {
 }
 
 // find opens a received socket with the wanted address, which resolves to at, and removes it from those received. If at
-// is zero, find compares only strings. If there is no such socket, made is nil. p.mu must not be held while find examines
-// paths, whose file systems may not respond.
+// is zero, find compares only strings. If there is no such socket, made is nil. p.mu must not be held while find
+// examines paths, whose file systems may not respond.
 func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, packets bool) (made netSocket, have socket, err error) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
@@ -192,8 +192,8 @@ func (p *Process) create(ctx context.Context, want socket, packets bool) (made n
 	return made, want, err
 }
 
-// reopen opens the socket of a listener from Config.Listen as successors do, so that what they cannot have is missing in
-// the first process, too. It closes the listener.
+// reopen opens the socket of a listener from Config.Listen as successors do, so that what they cannot have is missing
+// in the first process, too. It closes the listener.
 func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have socket, err error) {
 	defer func() { _ = l.Close() }()
 	u, ok := l.(interface{ SetUnlinkOnClose(bool) }) // the type of package net does not have it on Plan 9

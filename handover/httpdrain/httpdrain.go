@@ -76,8 +76,8 @@ func (l *listener) Close() error { return l.close() }
 
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
 // BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
-// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter with the
-// methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
+// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter with
+// the methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -249,8 +249,8 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // header has been sent, because the handler has called Flush or written more than 2 KB, and those of HTTP/2, if the
 // handler has written anything. They may send their next request to this server, so ctx must allow for one more request
 // of the longest kind. An HTTP/1 response whose header has been written, but not sent, asks the client, but its
-// connection takes half a second longer to close. If a handler panics before it has written anything, a client of HTTP/2
-// receives the status 500 before its stream is reset.
+// connection takes half a second longer to close. If a handler panics before it has written anything, a client of
+// HTTP/2 receives the status 500 before its stream is reset.
 //
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
 // can a client that could not be asked. Drain does not close such idle connections earlier, because a request may be on

@@ -558,8 +558,8 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 	}
 }
 
-// Where nothing is known about the socket, or another goroutine has just read it, a late timer shows that the process was
-// stopped.
+// Where nothing is known about the socket, or another goroutine has just read it, a late timer shows that the process
+// was stopped.
 func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	timers := httpdrain.Timers(t)
 	accepted := make(chan bool, 1)

@@ -32,8 +32,8 @@ type Endpoint struct {
 // returns nil when they are drained. Every version passes the same path. SIGHUP starts a new version. ListenAndServe
 // serves TLS if the Server has a TLSConfig.
 //
-// After a handover, clients have the time drain, and after a signal at most 8 seconds. A second signal ends the process.
-// Errors of an upgrade or a drain are logged with config.Logger or slog.Default.
+// After a handover, clients have the time drain, and after a signal at most 8 seconds. A second signal ends the
+// process. Errors of an upgrade or a drain are logged with config.Logger or slog.Default.
 //
 // Programs that need other signals, their own Process, or time for hijacked connections use [handover.Start] and [New].
 func ListenAndServe(config handover.Config, path string, drain time.Duration, endpoints ...Endpoint) (err error) {

@@ -28,8 +28,8 @@ type common interface {
 }
 
 // A writer asks the client to close its connection if the drain begins before the handler writes the header. net/http
-// takes a copy of the header then, so setting it later has no effect. The methods of a handler's writer must be those of
-// the original, because handlers ask for them.
+// takes a copy of the header then, so setting it later has no effect. The methods of a handler's writer must be those
+// of the original, because handlers ask for them.
 type writer struct {
 	common
 	server *Server
@@ -179,8 +179,9 @@ func (w *writer) panics() {
 	}
 }
 
-// closeAfterReply makes net/http close an HTTP/1 connection after the response, and tell the client so if the header has
-// not been sent. The connection stays open for half a second, in which net/http waits for the rest of the request.
+// closeAfterReply makes net/http close an HTTP/1 connection after the response, and tell the client so if the header
+// has not been sent. The connection stays open for half a second, in which net/http waits for the rest of the
+// request.
 func closeAfterReply(w http.ResponseWriter) {
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 }
