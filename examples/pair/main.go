@@ -40,7 +40,7 @@ var doing atomic.Value
 
 func main() {
 	ready()
-	doing.Store("looking for a C compiler")
+	doing.Store("asking go list for the module")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTERM)
 	defer stop()
 	go func() { // the first build can take a minute
@@ -108,6 +108,7 @@ func build(ctx context.Context, dir string) ([]string, error) {
 	root := strings.TrimSpace(string(found))
 	csrc, _ := filepath.Glob(filepath.Join(root, "csrc/*.c")) // the pattern is valid
 	languages := []string{c, cgo, pureGo}
+	doing.Store("looking for a C compiler")
 	compile, err := compiler(ctx, dir)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "no C compiler works:", err)
@@ -145,9 +146,12 @@ func compiler(ctx context.Context, dir string) (func(args ...string) *exec.Cmd, 
 	}
 	words := strings.Fields(string(cc))
 	compile := func(args ...string) *exec.Cmd { return command(ctx, words[0], slices.Concat(words[1:], args)...) }
-	empty := compile("-x", "c", "-o", filepath.Join(dir, "empty"), "-")
-	empty.Stdin = strings.NewReader("#include <stdio.h>\nint main(void) { return 0; }\n")
-	return compile, empty.Run()
+	// A file, because writing to a compiler that has ended raises SIGPIPE.
+	empty := filepath.Join(dir, "empty.c")
+	if err := os.WriteFile(empty, []byte("#include <stdio.h>\nint main(void) { return 0; }\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return compile, compile(empty, "-o", filepath.Join(dir, "empty")).Run()
 }
 
 // passAll runs each parent with each child, and prints a table with the results.
