@@ -249,6 +249,7 @@ func TestReportsWithoutCases(t *testing.T) {
 		t.Fatalf("wrong usage changed the report: %+v, %v", r, err)
 	}
 	runs(t, result{4, "", "scm: peer bad: the peer ended: exit status 1\n"}, runFew(append(args, "--peer", "bad=false")...)...)
+	runs(t, result{4, "…\"error\": \"peer bad: …", "…"}, runFew("--json", "--peer", "bad=false")...)
 	const why = "peer bad: the peer ended: exit status 1"
 	for ext, want := range map[string]string{
 		".json": `"error": "` + why, ".jsonl": `"error":"` + why, ".xml": `<error message="did not run: ` + why, ".md": "**did not run: " + why,

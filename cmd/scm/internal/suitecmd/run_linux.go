@@ -150,14 +150,13 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 			exit = cli.Exit(cli.ExitBroken, nil)
 		}
 	}
-	if r.Error != "" {
-		return exit
-	}
-	if o.json {
+	switch {
+	case o.json:
 		_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
-	} else if o.verbose || o.trace {
+	case r.Error != "":
+	case o.verbose || o.trace:
 		_ = r.Console(cmd.OutOrStdout())
-	} else {
+	default:
 		_ = r.Brief(cmd.OutOrStdout())
 	}
 	return exit
