@@ -13,8 +13,8 @@ import (
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
-	// If a method other than Recv requests fewer than the message has, the error is a [*TruncatedError] instead. It
-	// wraps an ExpectError if the message certainly has more than Max, and all are closed.
+	// If a method other than Recv requests fewer than the message has, the error is a [*TruncatedError] instead. That
+	// of a Conn's method wraps an ExpectError if the message certainly has more than Max, and all are closed.
 	// Read and the methods of the embedded [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So

@@ -86,7 +86,7 @@ func (ep *Endpoint) Shutdown() {
 // while the socket's buffer is full.
 //
 // fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
-// such as EBADF if fd is not open, EPIPE after Shutdown (see there about the other end), or EPIPE or
+// such as EBADF if fd is not open, EPIPE after Shutdown (but see Shutdown about the other end), or EPIPE or
 // ECONNRESET after Destroy at the other end. On error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}

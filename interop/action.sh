@@ -26,7 +26,7 @@ each --run "$RUN"
 each --skip "$SKIP"
 each --expect "$EXPECT"
 each --shard "$SHARD"
-# Wrong usage leaves those of an earlier run.
+# Remove the reports of an earlier run, which wrong usage would leave.
 for form in json jsonl xml md html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
