@@ -25,7 +25,7 @@ const Looks = 1 + readLooks
 func Timers(t *testing.T) <-chan func() {
 	timers := make(chan func(), 10)
 	afterFunc = func(d time.Duration, f func()) *time.Timer {
-		if d != headerTime && d != readTime {
+		if d != headerTime-readTime && d != readTime {
 			t.Errorf("a timer of %v", d)
 		}
 		timers <- f

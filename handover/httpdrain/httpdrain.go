@@ -41,11 +41,12 @@ import (
 // headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
 const headerTime = 5 * time.Second
 
-// This process may have been stopped in that time, and not have read what has arrived. It then looks again after
-// readTime, up to readLooks times.
+// This process may have been stopped in that time, and not have read what has arrived. So it looks at least twice, and
+// closes a connection only if it was not stopped since the look before, readTime earlier. It looks again up to readLooks
+// times.
 const (
 	readTime  = time.Second
-	readLooks = 5
+	readLooks = 6
 )
 
 var afterFunc, now = time.AfterFunc, time.Now // other functions in a test
@@ -155,7 +156,7 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 	case http.StateNew:
 		s.conns[key] = true
 		if s.draining.Load() {
-			s.limitHeader(key, headerTime, readLooks)
+			s.limitHeader(key, headerTime-readTime, readLooks)
 		}
 	case http.StateClosed, http.StateHijacked:
 		delete(s.conns, key)
@@ -177,7 +178,7 @@ func (s *Server) limitHeader(key reflect.Value, after time.Duration, looks int) 
 		conn := key.Interface().(net.Conn)
 		switch {
 		case !silent:
-		case looks > 0 && (now().Sub(due) > readTime/2 || isUnread(conn)):
+		case looks == readLooks, looks > 0 && (now().Sub(due) > readTime/2 || isUnread(conn)):
 			s.limitHeader(key, readTime, looks-1)
 		default:
 			_ = conn.Close()
@@ -295,7 +296,7 @@ func (s *Server) drain(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	for key := range s.conns {
-		s.limitHeader(key, headerTime, readLooks)
+		s.limitHeader(key, headerTime-readTime, readLooks)
 	}
 	s.mu.Unlock()
 	var err error

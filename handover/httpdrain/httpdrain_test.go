@@ -453,6 +453,9 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	for _, expire := range expire {
 		expire()
 	}
+	for range 2 {
+		looksAgain(t, timers)()
+	}
 	for _, conn := range []net.Conn{silent, incomplete} {
 		if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
 			t.Error("got an answer without a request")
@@ -472,6 +475,35 @@ type gated struct {
 func (c gated) Read(p []byte) (int, error) {
 	<-c.gate
 	return c.TCPConn.Read(p)
+}
+
+// A slow is a connection whose reader does not run on until its gate is closed.
+type slow struct {
+	*net.TCPConn
+	read, gate chan bool
+}
+
+func (c slow) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	select {
+	case c.read <- true:
+	case <-c.gate:
+	}
+	<-c.gate
+	return n, err
+}
+
+type slows struct {
+	net.Listener
+	read, gate chan bool
+}
+
+func (l slows) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return slow{conn.(*net.TCPConn), l.read, l.gate}, nil
 }
 
 // gates is a listener that returns connections with a gate, and sends them on a channel, too.
@@ -558,6 +590,31 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 	}
 }
 
+// The process may have been stopped until just before the time is over. Then a goroutine may have read a request, but
+// not have said so.
+func TestDrainLooksTwice(t *testing.T) {
+	timers := httpdrain.Timers(t)
+	plain, address := listen(t)
+	l := slows{plain, make(chan bool), make(chan bool)}
+	openGate := sync.OnceFunc(func() { close(l.gate) })
+	s := httpdrain.New(&http.Server{})
+	ends(t, func() error { return s.Serve(l) })
+	defer openGate()
+	conn := dial(t, address, request)
+	<-l.read
+	drained := drains(t, s)
+	(<-timers)()
+	again := looksAgain(t, timers)
+	openGate()
+	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "Connection: close") {
+		t.Errorf("got the answer %q, %v", answer, err)
+	}
+	again()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
 // Where nothing is known about the socket, or another goroutine has just read it, a late timer shows that the process
 // was stopped.
 func TestDrainLooksAgainIfItIsLate(t *testing.T) {
@@ -571,7 +628,8 @@ func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	conn := dial(t, address, "")
 	<-accepted
 	drained := drains(t, s)
-	expire := <-timers
+	(<-timers)()
+	expire := looksAgain(t, timers)
 	httpdrain.Stop(t)
 	expire()
 	again := looksAgain(t, timers)
