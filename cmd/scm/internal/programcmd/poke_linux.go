@@ -44,10 +44,13 @@ way after the same bytes without a descriptor, that is no finding. A server that
 with status 0 after a connection is started again for the next one.
 
 An item that the server does not read has no verdict, and the exit status is 4. The same
-applies if its descriptor table is full. Waits for the server to read take at most one and
-a half times --timeout together, and then about a second for each message. If the server
-closes the connection after one message, scm does not try the item second. That is no
-failure: the exit status stays 0, and the test is skipped in JUnit's format.
+applies if its descriptor table is full. Of several processes or threads, scm looks at the
+table of the one that has accepted the connection. If several have a datagram socket open,
+scm only notices that the tables of all of them are full. Waits for the server to read
+take at most one and a half times --timeout together, and then about a second for each
+message. If the server closes the connection after one message, scm does not try the item
+second. That is no failure: the exit status stays 0, and the test is skipped in JUnit's
+format.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes

@@ -72,42 +72,40 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 	return text
 }
 
-// room returns the limit of descriptors of a thread, and how many more it can open, or 0 if the kernel does not say.
+// room returns the limit of descriptors of a thread, and how many more it can open. The limit is -1 if the kernel does
+// not say.
 func room(tid int) (limit, free int) {
 	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tid))
 	_, after, _ := strings.Cut(string(limits), "Max open files")
-	_, _ = fmt.Sscan(after, &limit) // the soft limit
+	_, scanned := fmt.Sscan(after, &limit) // the soft limit
 	fds, err := procfs.OpenFDs(tid)
-	if err != nil {
-		return 0, 0
+	if err != nil || scanned != nil {
+		return -1, 0
 	}
 	return limit, max(0, limit-len(fds))
 }
 
-// isFull reports whether no descriptor table with a socket at the address has space for a descriptor that a client
-// passes. A connection, and an accept(2) that waits for the next one, need space too.
-func (t *target) isFull() bool {
-	need := 3
+// isFull reports whether a descriptor that a client passes has no space in a descriptor table with the connection that
+// was not among the sockets before. Other processes may listen too, and have space although the one that accepts has
+// none. An accept(2) that waits for the next connection needs space as well. Which process reads a datagram is not
+// known, so no table with the socket may have space.
+func (t *target) isFull(before []socket) bool {
+	full := func(k socket, need int) bool {
+		limit, free := room(k.tid)
+		return limit >= 0 && free < need
+	}
 	if t.Type == unix.SOCK_DGRAM {
-		need = 1
+		receivers := slices.DeleteFunc(before, func(k socket) bool { return k.address != t.address })
+		return len(receivers) > 0 && !slices.ContainsFunc(receivers, func(k socket) bool { return !full(k, 1) })
 	}
-	at := map[string]bool{} // the inodes of the sockets
-	for _, k := range t.server.sockets() {
-		at[k.inode] = k.address == t.address
+	accepted := func() []socket {
+		return slices.DeleteFunc(t.server.sockets(), func(k socket) bool {
+			return k.listens || slices.ContainsFunc(before, func(b socket) bool { return b.inode == k.inode })
+		})
 	}
-	full := false
-	pids, _ := t.server.Processes()
-	for _, pid := range pids {
-		tables, _ := procfs.Tables(pid)
-		for _, table := range tables {
-			if slices.ContainsFunc(openSockets(table), func(inode string) bool { return at[inode] }) {
-				limit, free := room(table.TID)
-				if limit == 0 || free >= need {
-					return false
-				}
-				full = true
-			}
-		}
+	if len(before) == 0 || !t.await(t.waitLimit, idleWait, func() bool { return len(accepted()) > 0 }) {
+		return false // it reads nothing, as far as the kernel shows
 	}
-	return full
+	t.rest() // it may start another process for the connection
+	return slices.ContainsFunc(accepted(), func(k socket) bool { return full(k, 2) })
 }

@@ -68,7 +68,10 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		fds = slices.Repeat([]int{t.marker.fd}, t.fds)
 	}
 	for alone := u.alone; ; alone = true {
-		full := withFDs && p.isFull()
+		var before []socket
+		if withFDs {
+			before = p.server.sockets()
+		}
 		c, err := p.dial()
 		if err != nil {
 			f := p.failed(err)
@@ -77,6 +80,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 			}
 			return f, nil
 		}
+		full := withFDs && p.isFull(before)
 		p.last, p.began = u, time.Now()
 		result := p.sendUnit(c, u, fds, alone)
 		p.hangUp(c)

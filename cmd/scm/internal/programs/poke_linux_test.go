@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -122,15 +123,16 @@ func limitFiles(args []string, limit int) []string {
 }
 
 // A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with
-// one. So a new server gets the item. A running one has no verdict.
+// one. So a new server gets the item. A running one has no verdict. If the server is activated, a table that receives
+// nothing has the listening socket, too.
 func TestPokeAFullTable(t *testing.T) {
-	for _, attached := range []bool{false, true} {
-		t.Run(fmt.Sprint(attached), func(t *testing.T) {
+	for _, way := range []string{"started", "activated", "attached"} {
+		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			args, address := testServer(t, testserver.Apart+"all", "stream") // it reads before it accepts the next connection
-			o := PokeOptions{Args: limitFiles(args, 20), Address: address, Settle: short, Dangerous: true}
+			o := PokeOptions{Args: limitFiles(args, 20), Address: address, Settle: short, Dangerous: true, Activate: way == "activated"}
 			want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 leak", "path leak"}
-			if attached {
+			if way == "attached" {
 				o.PID, o.Args = start(t, o.Args, address).pid, nil
 				for i := 5; i < len(want); i++ {
 					want[i] = Items[i] + " skipped"
@@ -144,6 +146,72 @@ func TestPokeAFullTable(t *testing.T) {
 				t.Errorf("got %s, want that few messages reach the limit", text)
 			}
 		})
+	}
+}
+
+// startForked starts a server that serves in a child, and returns it and the child.
+func startForked(t *testing.T, mode, typ string) (server *Server, child int, address string) {
+	t.Helper()
+	args, address := testServer(t, testserver.Forked+mode, typ)
+	server = start(t, args, address)
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		pids, err := server.Processes()
+		if len(pids) == 2 && ProgramOf(pids[1]) == ProgramOf(server.pid) && server.Idle() {
+			return server, pids[1], address
+		}
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("the server has the processes %v: %v; it has printed: %s", pids, err, server.Output())
+		}
+	}
+}
+
+// limitTo lets a running process open this many descriptors more, or none.
+func limitTo(t *testing.T, pid, more int) {
+	t.Helper()
+	fds, err := procfs.OpenFDs(pid)
+	if err == nil && more > 0 {
+		more += len(fds)
+	}
+	if err == nil {
+		err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(more), Max: uint64(more)}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of several processes that have the listening socket, the one that accepts a connection needs space.
+func TestPokeAFullTableOfOneProcess(t *testing.T) {
+	for _, child := range []bool{true, false} {
+		t.Run(fmt.Sprint(child), func(t *testing.T) {
+			t.Parallel()
+			server, pid, address := startForked(t, "correct", "stream")
+			want := []string(nil)
+			if child {
+				limitTo(t, pid, 1) // for the connection
+				for _, item := range Items {
+					want = append(want, item+" skipped")
+				}
+			} else {
+				limitTo(t, server.pid, 0)
+			}
+			o := PokeOptions{PID: server.pid, Address: address, Settle: short, Timeout: limit, Dangerous: true}
+			trials, err := Poke(t.Context(), o)
+			if got := found(trials); !slices.Equal(got, want) || child != (err != nil) {
+				t.Errorf("got %q and %v, want %q\n%+v", got, err, want, trials)
+			}
+		})
+	}
+}
+
+// A process that may open no descriptor at all receives none.
+func TestPokeWithoutDescriptors(t *testing.T) {
+	args, address := testServer(t, "correct", "dgram")
+	server := start(t, args, address)
+	limitTo(t, server.pid, 0)
+	_, err := Poke(t.Context(), PokeOptions{PID: server.pid, Address: address, Settle: short, Timeout: limit})
+	if want := "no item has a verdict: " + errTable.Error(); fmt.Sprint(err) != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -149,6 +149,7 @@ type socket struct {
 	address string
 	typ     int
 	listens bool // it can be connected to
+	tid     int  // of a thread that has it open, if a method of Server has returned it
 }
 
 // sockets returns all sockets with an address in a network namespace, from its /proc/net/unix.
@@ -160,13 +161,14 @@ func sockets(file string) (list []socket) {
 			flags, _ := strconv.ParseUint(fields[3], 16, 32)
 			typ, _ := strconv.ParseUint(fields[4], 16, 32)
 			_, address, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "+fields[6]+" ")
-			list = append(list, socket{fields[6], address, int(typ), flags&listens != 0 || typ == unix.SOCK_DGRAM})
+			list = append(list, socket{fields[6], address, int(typ), flags&listens != 0 || typ == unix.SOCK_DGRAM, 0})
 		}
 	}
 	return list
 }
 
-// sockets returns the sockets with an address that the server has open, as far as the kernel says so.
+// sockets returns the sockets with an address that the server has open, for each descriptor table that has them, as far
+// as the kernel says so.
 func (s *Server) sockets() (list []socket) {
 	all := map[string]socket{}
 	file := "/proc/net/unix"
@@ -179,9 +181,12 @@ func (s *Server) sockets() (list []socket) {
 	pids, _ := s.Processes()
 	for _, pid := range pids {
 		tables, _ := procfs.Tables(pid)
-		for _, inode := range openSockets(tables...) {
-			if k, ok := all[inode]; ok {
-				list = append(list, k)
+		for _, table := range tables {
+			for _, inode := range openSockets(table) {
+				if k, ok := all[inode]; ok {
+					k.tid = table.TID
+					list = append(list, k)
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -52,9 +53,13 @@ const NoFiles = "no-files"
 // NoFilesStrict is the mode NoFiles of a server that ends as in the mode strict.
 const NoFilesStrict = "no-files-strict"
 
-// Apart before a mode runs the server on a thread with a descriptor table of its own, which alone has the socket. It
-// serves one connection after the other.
+// Apart before a mode runs the server on a thread with a descriptor table of its own, which alone has the socket,
+// unless it has inherited it. It serves one connection after the other.
 const Apart = "apart-"
+
+// Forked before a mode listens, and then serves in a process of its own, which has inherited the socket. That also runs
+// on such a thread.
+const Forked = "forked-"
 
 // serveOne is the first argument of a process in the mode forks, which serves the connection at descriptor 3.
 const serveOne = "serve-one"
@@ -100,6 +105,9 @@ func (s *server) run(typ, address string) (err error) {
 			return err
 		}
 	}
+	if mode, ok := strings.CutPrefix(s.mode, Forked); ok {
+		return s.forkListener(Apart+mode, typ, address)
+	}
 	if typ == "dgram" {
 		s.serve(s.listen)
 		return nil
@@ -138,6 +146,13 @@ func Listen(typ, address string) (int, error) {
 		err = unix.Listen(fd, 128)
 	}
 	return fd, err
+}
+
+// forkListener runs a server with the listening socket in another process, and waits until it ends.
+func (s *server) forkListener(args ...string) error {
+	cmd := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, os.Args[0]}, args...)...)
+	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(s.listen), "listener")}
+	return cmd.Run()
 }
 
 // fork serves a connection in another process.
