@@ -76,10 +76,13 @@ func (t *pokeTrial) end() {
 	case len(without) == 0 || len(t.Findings) > 0:
 	case len(without) < len(t.units):
 		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
-	case slices.ContainsFunc(t.units, func(u *unit) bool { return u.why == errFirst.Error() }):
-		t.Untried = errFirst.Error() // as of most servers that read one message
 	default:
-		t.Skipped = without[0].why
+		other := slices.IndexFunc(without, func(u *unit) bool { return u.why != errFirst.Error() })
+		if other < 0 {
+			t.Untried = errFirst.Error() // as of most servers that read one message
+		} else {
+			t.Skipped = without[other].why
+		}
 	}
 	if t.rejected {
 		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")

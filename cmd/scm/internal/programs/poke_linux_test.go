@@ -215,6 +215,18 @@ func TestPokeWithoutDescriptors(t *testing.T) {
 	}
 }
 
+// An item is not tried only if the server closes each of its connections after the first message.
+func TestPokeTriesWhatItCan(t *testing.T) {
+	first, full := errFirst.Error(), errTable.Error()
+	for _, c := range []struct{ why, untried, skipped string }{{first, first, ""}, {full, "", full}} {
+		trial := pokeTrial{units: []*unit{{why: first}, {why: c.why}}}
+		trial.end()
+		if trial.Untried != c.untried || trial.Skipped != c.skipped {
+			t.Errorf("%s: got untried %q and skipped %q, want %q and %q", c.why, trial.Untried, trial.Skipped, c.untried, c.skipped)
+		}
+	}
+}
+
 // A datagram server whose queue stays full no longer reads. A running one has no verdict, as it cannot be started
 // again.
 func TestPokeAFullQueue(t *testing.T) {
