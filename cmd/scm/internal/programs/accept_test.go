@@ -119,7 +119,7 @@ x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accep
 	b.Reset()
 	r = NewReport("v1", "x", "", linux)
 	r.Broken = "it does not start"
-	if _ = r.Console(&b); b.String() != "x: could not run: it does not start\n" {
+	if _ = r.Console(&b); b.String() != "x: it does not start\n" {
 		t.Errorf("got\n%s", b.String())
 	}
 }

@@ -133,7 +133,7 @@ func (r *Report) Verdict() string {
 		}
 	}
 	if r.Broken != "" && verdicts == 0 {
-		return r.Program + ": could not run: " + r.Broken
+		return r.Program + ": " + r.Broken
 	}
 	text := r.Program + ": no findings"
 	if found > 0 {
