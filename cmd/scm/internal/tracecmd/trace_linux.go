@@ -92,11 +92,11 @@ payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file
 program_hex are paths that are not UTF-8. If a message contains more than 253 descriptors,
 which the kernel rejects, the first 253 are described.
 
-In the list at the end, each JSON object has event (exit, exec or running) instead of call. Its
-other fields are pid, program (what was executed), perhaps (true if the text contains this
-word), descriptor and received. received contains the pid, tid, call and socket of the
-receive, fd (the value of the descriptor at that time), count (how many descriptors the
-call received) and index (which of them this is, from 1).
+In the list at the end, each JSON object has event (exit, exec or running) instead of
+call. Its other fields are pid, program (what was executed), perhaps (true if the text
+contains this word), descriptor and received. received contains the pid, tid, call and
+socket of the receive, fd (the value of the descriptor at that time), count (how many
+descriptors the call received) and index (which of them this is, from 1).
 
 ` + counted() + `
 
@@ -213,8 +213,8 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 // counted returns the part of the help text that lists the recorded calls.
 func counted() string {
 	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `.
-On 386, ppc64le and s390x, it also sees those made with socketcall. It does not see the payload
-of other calls, such as send, recv, sendto, recvfrom, read and write.
+On 386, ppc64le and s390x, it also sees those made with socketcall. It does not see the
+payload of other calls, such as send, recv, sendto, recvfrom, read and write.
 It can record programs on ` + strings.Join(recorder.Architectures(), ", ") + `.`
 }
 
