@@ -39,6 +39,9 @@ func (p Place) hasAnyValues() bool {
 		slices.ContainsFunc(fields, func(f Field) bool { return p.Field == f.Name })
 }
 
+var errForm = errors.New("needs a line such as 'sendmsg: flags: 0 against MSG_NOSIGNAL', " +
+	"'call 3 of process 2, recvmsg: flags' or 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'")
+
 // ParseAllowance parses the text of a difference, as Difference.Text returns it, or without the values if any two are
 // allowed. Before it, "call 3 of process 2, " or "calls 3-9 of connection 2, " can name the calls.
 func ParseAllowance(line string) (*Allowance, error) {
@@ -52,6 +55,9 @@ func ParseAllowance(line string) (*Allowance, error) {
 		a.connection, rest = kind == "connection", tail
 	}
 	a.call, rest, _ = strings.Cut(rest, ": ")
+	if !slices.Contains(ancillary, a.call) && !strings.HasPrefix(a.call, "syscall ") { // as Call.Name returns it
+		return nil, errForm
+	}
 	field, values, hasValues := strings.Cut(rest, ": ")
 	a.textA, a.textB, _ = strings.Cut(values, " against ")
 	field, a.onReturn = strings.CutSuffix(field, " on return")
@@ -61,9 +67,11 @@ func ParseAllowance(line string) (*Allowance, error) {
 	a.anyValues = !hasValues
 	a.anyBytes = a.anyValues && a.place.Memory == Payload && a.place.To > 0 && a.place.LenA == a.place.LenB
 	valid := hasValues || a.anyBytes || a.place.To == 0 && a.place.hasAnyValues()
-	// No part of the line is ignored, so String returns the same line.
-	if !valid || a.String() != line || a.stream > 0 && a.first < 1 || a.first > a.last {
+	switch {
+	case !valid:
 		return nil, errors.New("needs a difference with both values, as scm diff prints it")
+	case a.String() != line || a.stream > 0 && a.first < 1 || a.first > a.last: // no part of the line is ignored
+		return nil, errForm
 	}
 	return a, nil
 }

@@ -258,7 +258,7 @@ func TestDiffIgnored(t *testing.T) {
 
 // An argument of scm diff --allow is the text of a difference, or without values where any two are allowed.
 func TestParseAllowance(t *testing.T) {
-	const values, rangeText = "needs a difference with both values", "needs a range of bytes in the buffer, such as payload[1:4] of 16 "
+	const values, form, rangeText = "needs a difference with both values", "needs a line such as ", "needs a range of bytes in the buffer, such as payload[1:4] of 16 "
 	for line, want := range map[string]string{
 		"recvmsg: flags": "", "recvmsg: msg_flags on return": "", "recvmmsg: message 3, iovec 1, iov_len": "",
 		"recvmsg: SCM_RIGHTS, close-on-exec on return": "", "recvmsg: SCM_PIDFD, close-on-exec on return": "", "recvmsg: msg_controllen": "",
@@ -266,17 +266,19 @@ func TestParseAllowance(t *testing.T) {
 		"recvmsg: the result on return": values, "recvmsg: the call": values, "recvmmsg: message 0, msg_len on return": values,
 		"recvmsg: SCM_RIGHTS, descriptor 0 on return": values, "sendmsg: argument 0": values, "sendmsg: payload": values,
 		"sendmsg: control data": values, "sendmsg: cmsg_len": values, "recvmsg: received descriptor 1 at the exit of process 1": values,
-		"recvmsg: another close-on-exec on return": values, "flags": values, "": values, "sendmsg: flags: 0": values, "sendmsg: flags[0:1] of 4": values,
+		"recvmsg: another close-on-exec on return": values, "flags": form, "": form, "sendmsg: flags: 0": form, "sendmsg: flags[0:1] of 4": values,
 		"sendmsg: payload[1:4] of 16": "", "sendmsg: payload 1[1:4] of 16": "", "recvmsg: payload[0:4] of 4 on return": "",
 		"sendmmsg: message 1, payload 2[0:4] of 4": "", "sendmsg: payload[1:7] of 6 and 7: 61 against 62": "",
-		"sendmsg: payload[1:4] of 16 and 17": values, "sendmsg: payload x[1:4] of 16": values, "sendmsg: payload[1:4] of 16 or so": values,
+		"sendmsg: payload[1:4] of 16 and 17": values, "sendmsg: payload x[1:4] of 16": form, "sendmsg: payload[1:4] of 16 or so": form,
 		"sendmsg: address[1:4] of 16": values, "sendmsg: address[1:4] of 16: 61 against 62": "",
 		"sendmsg: payload[4:4] of 16": rangeText, "sendmsg: payload[4:2] of 16": rangeText, "sendmsg: payload[-1:1] of 16": rangeText,
 		"sendmsg: payload[1:17] of 16": rangeText, "sendmsg: payload[1-4] of 16": rangeText, "sendmsg: payload[1:4]": rangeText,
 		"sendmsg: address[4:4] of 16: 61 against 62": rangeText,
 		"call 3 of process 2, sendmsg: flags":        "", "calls 3-9 of connection 2, sendmsg: payload[1:4] of 16": "",
-		"call 0 of process 2, sendmsg: flags": values, "calls 9-3 of process 2, sendmsg: flags": values, "call 3 of process 0, sendmsg: flags": values,
-		"call 3 of thread 2, sendmsg: flags": values, "call 3, sendmsg: flags": values, "call +3 of process 2, sendmsg: flags": values,
+		"call 0 of process 2, sendmsg: flags": form, "calls 9-3 of process 2, sendmsg: flags": form, "call 3 of process 0, sendmsg: flags": form,
+		"call 3 of thread 2, sendmsg: flags": form, "call 3, sendmsg: flags": form, "call +3 of process 2, sendmsg: flags": form,
+		"sendmgs: flags": form, "call 3 of process 1, send (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL": form,
+		"calls 3-3 of process 1, sendmsg: flags": form, "sendmsg: payload[01:4] of 16": form, "sendmsg:payload[1:4] of 16": form,
 	} {
 		a, err := ParseAllowance(line)
 		switch {

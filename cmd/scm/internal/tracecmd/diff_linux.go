@@ -34,8 +34,9 @@ not occur. If a line allows B to set MSG_CMSG_CLOEXEC or close-on-exec, each des
 that another program receives in B must be close-on-exec. To allow one that is not, use a
 line with both values.
 
-A line applies to every call with its name, unless it begins with the numbers of calls, as
-in the report. Without the number of a buffer, it is then for messages with one buffer:
+A line applies to every call with its name, unless it begins with the numbers of calls,
+without the program and the time that the report shows there. Without the number of a
+buffer, it is then for messages with one buffer:
 
   --allow 'call 3 of process 2, recvmsg: flags'
   --allow 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'
