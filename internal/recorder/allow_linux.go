@@ -134,11 +134,20 @@ func (a *Allowance) String() string {
 	return s.String()
 }
 
-// AtOtherTime returns the same Allowance for the return of the call or, if it is for the return, for the entry.
-func (a *Allowance) AtOtherTime() *Allowance {
-	other := *a
-	other.onReturn = !a.onReturn
-	return &other
+// Meant returns an Allowance for the difference that differs from a only in its time, entry or return, or in the number
+// of the buffer. It returns nil if there is none.
+func (a *Allowance) Meant(d *Difference) *Allowance {
+	atOtherTime, inOtherBuffer := *a, *a
+	atOtherTime.onReturn = !a.onReturn
+	if d.Memory == Payload {
+		inOtherBuffer.place.Index = d.Index
+	}
+	for _, other := range []*Allowance{&atOtherTime, &inOtherBuffer} {
+		if other.Allows(d) {
+			return other
+		}
+	}
+	return nil
 }
 
 // Allow prepares a comparison for an Allowance.

@@ -45,7 +45,8 @@ func TestDiffReportRemarks(t *testing.T) {
 		}
 		return a
 	}
-	o.allowed = append(o.allowed, parse("syscall 0: msg_flags"), parse("syscall 0: flags"))
+	o.allowed = append(o.allowed, parse("syscall 0: msg_flags"), parse("syscall 0: flags"),
+		parse("syscall 0: payload 0[1:2] of 8"), parse("call 1 of process 1, syscall 0: payload 1[3:4] of 8"))
 	for i := range 10 {
 		o.varying = append(o.varying, parse(fmt.Sprintf("call %d of process 1, syscall 0: payload[4:6] of 8", i+1)))
 	}
@@ -70,7 +71,9 @@ func TestDiffReportRemarks(t *testing.T) {
 		"--allow 'syscall 0: msg_flags on return: 1 against 2' (1 call of process 1)\n" +
 		"--allow 'syscall 0: payload[6:7] of 8: 1 against 2' (2 calls of process 1)\n" +
 		"allowed, but did not occur: syscall 0: msg_flags (but syscall 0: msg_flags on return did)\n" +
-		"allowed, but did not occur: syscall 0: flags\n"
+		"allowed, but did not occur: syscall 0: flags\n" +
+		"allowed, but did not occur: syscall 0: payload 0[1:2] of 8 (but syscall 0: payload[1:2] of 8 did)\n" +
+		"allowed, but did not occur: call 1 of process 1, syscall 0: payload 1[3:4] of 8 (but call 1 of process 1, syscall 0: payload[3:4] of 8 did)\n"
 	const places = "' (not the same in each run of A)\n"
 	const end = places + "and 2 other places that are not the same in each run of A (-v lists all)\n"
 	text := r.text(20)

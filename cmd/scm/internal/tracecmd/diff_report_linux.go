@@ -142,11 +142,12 @@ func (r *diffReport) text(calls int) string {
 	return s.String()
 }
 
-// meant returns a remark if the difference that is allowed before the call occurred on its return, or vice versa.
+// meant returns a remark if what occurred differs from what is allowed only in its time or in the number of the buffer.
 func (r *diffReport) meant(a *recorder.Allowance) string {
-	other := a.AtOtherTime()
-	if slices.ContainsFunc(r.counted, func(g *group) bool { return other.Allows(g.first) }) {
-		return fmt.Sprintf(" (but %v did)", other)
+	for _, g := range r.counted {
+		if other := a.Meant(g.first); other != nil {
+			return fmt.Sprintf(" (but %v did)", other)
+		}
 	}
 	return ""
 }
