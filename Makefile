@@ -54,7 +54,7 @@ help: ## seconds: print this list
 setup: ## minutes: install the tools that test, interop and lint need, and with CI=true those of .ci/run (with apt, as root; otherwise list what is missing)
 	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check cbmc bsd)
 
-# If setup-c itself is to be made, the commands that follow need the compiler.
+# make setup-c fails if the compiler is still missing, because the commands that follow it need one.
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $(if $(filter $@,$(filter setup-c,$(MAKECMDGOALS))),-e) $*
 

@@ -7,15 +7,16 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value, but [NewConn]
-// keeps Expect, and [NewListener] Expect and Check. They find none in a [net.UnixConn] or [net.UnixListener], even if
-// it is embedded in a Conn or Listener, nor in a received or duplicated socket.
+// Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value, except that
+// [NewConn] keeps the Expect of a Conn, and [NewListener] the Expect and Check of a Listener. A [net.UnixConn] or
+// [net.UnixListener] has neither, even if it is embedded in a Conn or Listener. Nor has a received or duplicated
+// socket.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
-	// If a method other than Recv requests fewer than the message has, the error is a [*TruncatedError] instead. That
-	// of a Conn's method wraps an ExpectError if the message certainly has more than Max, and all are closed.
-	// Read and the methods of the embedded [net.UnixConn] do not use Expect.
+	// If a method other than Recv requests fewer descriptors than the message has, the error is a [*TruncatedError]
+	// instead. From a Conn's method, it wraps an ExpectError if the message certainly has more than Max descriptors,
+	// and all are closed. Read and the methods of the embedded [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
 	// does a receive that requests fewer than Min descriptors. Min does not apply to Recv on a stream, where a
@@ -29,10 +30,10 @@ type Config struct {
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
 	// cannot, the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before
-	// NewListener took over the socket, are still queued. Until [Conn.PassRights] of the same Conn, or of one that
-	// WithContext made from it, turns the option on, the methods to which Expect applies close them and return an
-	// [*ExpectError] or [*TruncatedError]. Other Conns for the same socket do not. Recv without FDs only sets
-	// MSG_CTRUNC.
+	// NewListener took over the socket, are still queued. The methods to which Expect applies close them and
+	// return an [*ExpectError] or [*TruncatedError], until [Conn.PassRights] of the same Conn, or of one that
+	// WithContext made from it, turns the option on. Methods of other Conns for the same socket do not do this.
+	// Recv without FDs only sets MSG_CTRUNC.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If

@@ -39,8 +39,8 @@ type Conn struct {
 // NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see
 // [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through
 // NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn,
-// the result keeps the Expect of its [Config], but no other field, and shares everything else, including the socket
-// file. If NetConn of a wrapper skips the *Conn, the Expect is lost.
+// the result keeps the Expect of its [Config], but no other field of it. Everything else is shared, including the
+// socket file. If the NetConn method of a wrapper skips the *Conn, the Expect is lost.
 //
 // For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
 // [ErrNotUnix].
@@ -453,7 +453,7 @@ func (c *Conn) expected(nfd int) *Expect {
 	return c.config.Expect
 }
 
-// tooMany returns the cause of a TruncatedError for a message with more than max descriptors, all of them closed.
+// tooMany returns the cause of a TruncatedError for a message with more than max descriptors, all of which were closed.
 func (c *Conn) tooMany(max int) error {
 	if e := c.expected(max + 1); e != nil && e.Max <= max {
 		return &tooManyError{&ExpectError{Index: -1, Want: e.count(), Got: "at least " + descriptors(max+1)}}

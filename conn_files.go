@@ -11,10 +11,10 @@ import (
 
 // WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries the
 // files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. A nil file is an error
-// ([os.ErrInvalid]), and nothing is sent. On other sockets p is one message. n is the number of bytes sent. If n >
-// 0, the files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that waits
-// continues to wait. On FreeBSD, a seqpacket message that fits only without its files (8,169 to 8,192 bytes with one)
-// waits forever.
+// ([os.ErrInvalid]), and nothing is sent. On other sockets p is one message. n is the number of bytes sent. If n > 0,
+// the files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that is waiting
+// continues to wait. On FreeBSD, the call waits forever if a seqpacket message fits only without its files (8,169 to
+// 8,192 bytes with one file).
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)

@@ -17,10 +17,10 @@ import (
 // [context.Cause]. If ctx is already done, they send and receive nothing. A call that has received something returns
 // it, and n > 0 still means that part of a payload was sent.
 //
-// To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
-// [net.UnixConn] is lost, and [os.ErrDeadlineExceeded] can end its calls, those of the RawConn of a Conn without a
-// context, and [io.Copy] with an [os.File]. c and a Conn that NewConn made from c.NetConn() do both to each other. The
-// other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
+// To end a call, the Conn sets a deadline in the past, and afterwards restores the program's. A deadline that was set
+// on the [net.UnixConn] itself is lost. [os.ErrDeadlineExceeded] can end calls on the net.UnixConn, on the RawConn of
+// a Conn without a context, and [io.Copy] with an [os.File]. c and a Conn that NewConn made from c.NetConn() affect
+// each other in both ways. The other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
@@ -66,9 +66,9 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 	return n, c.fail(op, err)
 }
 
-// SyscallConn works as in package net. With a context, Read and Write of the result end when it is done, as does
-// [io.Copy] with an [os.File] while waiting for the Conn. Without one, they can return [os.ErrDeadlineExceeded] when a
-// context ends another call of the connection.
+// SyscallConn works as in package net. If c has a context, Read and Write of the result end when the context is done,
+// as does [io.Copy] with an [os.File] while waiting for the Conn. Otherwise, they can return [os.ErrDeadlineExceeded]
+// when a context ends another call of the connection.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := checkPresent("Conn", c); err != nil {
 		return nil, c.fail("get", err)

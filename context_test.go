@@ -215,7 +215,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		writes()
 	})
 
-	It("ends a call that waits for another, and no other, and the next begins when that returns", func() {
+	It("ends a call that waits for another call, and no other, and the next one begins when that call returns", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		running := func() int { return bytes.Count(Stacks(), []byte("(*direction).run(")) }

@@ -31,8 +31,8 @@ func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, err
 
 // DialPacket is [Dial] for "unixgram" from an address of its own, to which the server can reply. No other
 // socket can send to it. It treats local and its socket file as [ListenPacket] does, but makes a relative path
-// absolute, if that fits into sun_path (LocalAddr returns local). The server needs permission to write to the
-// file: see [Config].Mode.
+// absolute if the result fits into sun_path (LocalAddr still returns local). The server needs permission to
+// write to the file: see [Config].Mode.
 func DialPacket(ctx context.Context, network, local, addr string) (*Conn, error) {
 	return Config{}.DialPacket(ctx, network, local, addr)
 }

@@ -115,7 +115,7 @@ func (e *bothError) Unwrap() []error {
 	return []error{io.ErrShortBuffer, e.descriptors}
 }
 
-// A tooManyError is the Cause if a message carried more descriptors than requested, and than Expect allows.
+// A tooManyError is the Cause if a message carried more descriptors than were requested, and more than Expect allows.
 type tooManyError struct{ rejected *ExpectError }
 
 func (e *tooManyError) Error() string   { return sys.EMSGSIZE.Error() }

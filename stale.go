@@ -67,7 +67,7 @@ func names(path string) []string {
 	return []string{path, wd + "/" + path} // not cleaned, because the element before ".." can be a symbolic link
 }
 
-// replyName returns the absolute path for a relative one, which a process in another directory can reply to. If that is
+// replyName makes a relative path absolute, so that a process in another directory can reply to it. If the result is
 // too long, or does not lead to the directory of path, replyName returns path.
 func replyName(path string) string {
 	if isAbstract(path) || filepath.IsAbs(path) {

@@ -37,8 +37,9 @@ func take() *snapshot {
 const gracePeriod = 5 * time.Second
 
 // wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the descriptors that are
-// still open. It adds up the pauses between its polls, because this process may be stopped, and its goroutines then
-// have had no time to close anything. For the same reason, a pause that took too long does not count.
+// still open. It adds up the pauses between its polls instead of waiting until a deadline, because the goroutines of
+// a stopped process have no time to close anything. For the same reason, it does not count a pause that took too
+// long.
 func (s *snapshot) wait() string {
 	pause := time.Millisecond
 	for waited := time.Duration(0); ; {
@@ -69,8 +70,8 @@ func list(left []string) string {
 	return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
 }
 
-// sleep sleeps twice, and returns how long that took. In a bubble of testing/synctest, time.Sleep takes no time outside
-// the bubble, and Nanosleep takes no time inside.
+// sleep sleeps twice, and returns how long that took. In a bubble of testing/synctest, time.Sleep takes time only
+// inside the bubble, and Nanosleep only outside.
 var sleep = func(d time.Duration) time.Duration {
 	start := monotonic()
 	time.Sleep(d)
@@ -80,7 +81,7 @@ var sleep = func(d time.Duration) time.Duration {
 	return monotonic() - start
 }
 
-// monotonic returns a time that also passes in a bubble.
+// monotonic returns the time of a clock that runs in a bubble too.
 func monotonic() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)

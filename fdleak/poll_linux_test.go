@@ -61,8 +61,8 @@ func TestPollAfterNone(t *testing.T) {
 	}
 }
 
-// If this process is stopped, its goroutines have had no time to close a file, even if the pause before the last poll
-// ends then.
+// While this process is stopped, its goroutines have no time to close a file, even if the pause before the last poll
+// ends meanwhile.
 func TestWaitDoesNotCountTheTimeInWhichTheProcessIsStopped(t *testing.T) {
 	original := sleep
 	t.Cleanup(func() { sleep = original })

@@ -66,9 +66,9 @@
 //
 // # Timeouts
 //
-// After a timeout, a Reader and a [bufio.Reader] can go on, but an [encoding/json.Decoder] and a
-// [bufio.Writer] return the error again from every later call. A Reader of conn.WithContext(ctx) cannot go
-// on after ctx is done. To limit the time for a single message, set a deadline on conn.
+// After a timeout, a Reader and a [bufio.Reader] can be used again, but every later call of an
+// [encoding/json.Decoder] or a [bufio.Writer] returns the same error. A Reader for conn.WithContext(ctx)
+// cannot be used after ctx is done. To limit the time for a single message, set a deadline on conn.
 package framed
 
 import (
@@ -162,8 +162,8 @@ type waitingFile struct {
 // [scm.Config].KeepTruncated has no effect.
 //
 // SO_PASSPIDFD must not be set on the socket, because it makes every receive look truncated. SO_PASSCRED
-// and SO_INQ take the space of up to 8 and 6 descriptors. A receive then looks truncated if the message
-// has nearly 253 descriptors, or nearly as many as Limits.Waiting still allows.
+// takes the space of up to 8 descriptors, and SO_INQ that of up to 6. A receive then looks truncated if
+// the message has nearly 253 descriptors, or nearly as many as Limits.Waiting still allows.
 func NewReader(conn *scm.Conn, limits Limits) *Reader {
 	if limits.Message == 0 {
 		limits.Message = scm.MaxFDs

@@ -88,7 +88,8 @@ func upgrade(ctx context.Context, p *handover.Process) {
 	}
 }
 
-// A server cannot be replaced during a migration. It keeps other users, and descriptors, out of its Unix sockets.
+// This server cannot be replaced during a migration. It accepts neither other users nor descriptors on its Unix
+// sockets.
 func ExampleConfig() {
 	var migrating atomic.Bool
 	sameUser := func(conn *scm.Conn) error {

@@ -14,8 +14,8 @@ import (
 	"github.com/scm-rights/scm/framed"
 )
 
-// garbage is what a process can send instead of the message that follows. It may end the stream, or be an abort, whose
-// other fields are wrong. Otherwise, it is a message.
+// garbage lists what a process can send instead of the next message. It ends the stream, is an abort with other fields
+// that are wrong, or counts as another message.
 var garbage = []struct {
 	what        string
 	ends, abort bool
@@ -69,7 +69,7 @@ func (s *script) ends() {
 	}
 }
 
-// The successor sends garbage. Only after go, it may serve, and then the predecessor is replaced.
+// The successor sends garbage. It may serve only after go, so only then is the predecessor replaced.
 func TestGarbageFromTheSuccessor(t *testing.T) {
 	noLeak(t)
 	for _, g := range garbage {

@@ -20,9 +20,10 @@
 //	<-p.Replaced()
 //	… // close l, wait for the clients, and exit
 //
-// During the handover, the listening sockets are open in both processes. New connections wait in the queue of
-// their socket, so none is refused. Nothing but the socket is passed on: what a program puts on a listener, such as
-// TLS, it must put on the result of [Process.Listen] in every process. [Config].Unix does so for Unix sockets.
+// During the handover, the listening sockets are open in both processes. New connections wait in the queue of their
+// socket, so none is refused. Only the sockets are passed on. If a program wraps a listener, for example to serve
+// TLS, it must wrap the result of [Process.Listen] in every process. The options of Unix sockets are in
+// [Config].Unix, and apply in every process.
 //
 // # Failures
 //
@@ -72,13 +73,13 @@
 //
 // # The protocol
 //
-// The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object
-// of at most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type"
-// is the type of the message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower
-// case, except takesConns, and a receiver need not accept them in any other. It ignores fields that it does not
-// know, and closes the descriptors that belong to them. It looks at the type first. Only for sockets, it needs the
-// descriptors: it can read other messages without space for descriptors, which the kernel then closes, and take no
-// notice of their number.
+// The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object of at
+// most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type" is the
+// type of the message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower case,
+// except takesConns, and a receiver need not accept them in any other. It ignores fields that it does not know,
+// and closes the descriptors that belong to them. It looks at the type first. Only a message of type sockets
+// requires its descriptors. Other messages can be received without space for descriptors, which the kernel then
+// closes, and the receiver can ignore their number.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
@@ -88,21 +89,21 @@
 //	going           →
 //	                ←   main
 //
-// In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum
-// time in milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses
-// one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
-// served, including the predecessor. Each element of sockets has a name, a network, an
-// address, and created, which is true if Listen or ListenPacket created the socket, in the predecessor or a
-// process before it, so that closing it removes the socket's file. device and inode identify this file: each is a
-// decimal number in a string. Without them, or if the path leads to another file, the file stays. The first
-// descriptors of the message belong to these elements, in order. address is in base64, because a path need not be
-// UTF-8. For a file that was passed to [Process.Keep], network is absent. The element ":control" is the Unix socket
-// itself. The element ":life" is the read end of a pipe. If more is true, another message of type sockets follows.
+// In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum time in
+// milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses one of these
+// versions. So far, 1 is the only one. In sockets, generation is the number of processes that have served,
+// including the predecessor. Each element of sockets has a name, a network, an address, and created. If Listen or
+// ListenPacket created the socket, in the predecessor or a process before it, created is true, and closing the
+// socket removes its file. device and inode identify this file: each is a decimal number in a string. Without them,
+// or if the path leads to another file, the file stays. The first descriptors of the message belong to these
+// elements, in order. address is in base64, because a path need not be UTF-8. For a file that was passed to
+// [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is the
+// read end of a pipe. If more is true, another message of type sockets follows.
 //
-// After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
-// replaced, unless main was set. Either process may send abort, with a reason, instead of any other message. It then
-// closes the connection, and the attempt has failed. Any other message that a receiver does not expect, or cannot read,
-// also ends the attempt, and the receiver sends abort, except after go: see below.
+// After receiving go, the successor may send going and then serve. When the predecessor receives going, it is replaced,
+// unless main was set. Either process may send abort, with a reason, instead of any other message. It then closes the
+// connection, and the attempt has failed. Any other message that the receiver does not expect or cannot read also ends
+// the attempt, and the receiver sends abort. After go, this is different: see below.
 //
 // The end of the stream does not say why it ended, and an abort is lost if the buffer of the socket is full.
 // Therefore each process decides as follows:
@@ -110,15 +111,15 @@
 //   - The predecessor hands over to one successor at a time. If the stream ends before going, the successor
 //     does not serve, because it sends going first. The predecessor continues, even if the stream ends in the middle
 //     of a message.
-//   - After go, every message but abort counts as going, even if it cannot be read, because a successor that may serve
-//     has sent it. Only abort and the end of the stream mean that the successor does not serve.
+//   - After go, every message but abort counts as going, even if the predecessor cannot read it, because only a
+//     successor that may serve sends it. Only abort and the end of the stream mean that the successor does not serve.
 //   - The predecessor makes the pipe ":life" for this attempt only, and no other process has its write end. If
 //     the attempt fails, the predecessor writes one byte into the pipe before it aborts. The byte always fits.
 //   - If the stream ends before the successor has received all sockets, the successor connects again.
-//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. It does the same if it
-//     receives another message instead of go, after it has sent abort. A byte means that the attempt has failed. The
-//     end of the pipe means that the predecessor died while it still offered its sockets to this successor. Only then
-//     does the successor serve without go.
+//   - If the stream ends later, but before the successor has sent going, the successor reads from the pipe. If it
+//     receives another message instead of go, it sends abort, and then also reads from the pipe. A byte means that the
+//     attempt has failed. The end of the pipe means that the predecessor died while it still offered its sockets to
+//     this successor. Only then does the successor serve without go.
 //
 // If go has main set to true, the predecessor notifies the service manager that the successor is the main
 // process, and then sends main. Until then, the manager ignores the successor, and the predecessor continues
@@ -154,19 +155,21 @@ type Config struct {
 	// DragonFly BSD), Check is required.
 	Check func(successor *scm.Conn) error
 
-	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether they were
-	// received or created. Only Unix.Mode is for those that they create, without Config.Listen. Unix.NoFiles of a new
-	// version takes effect when it calls Listen, for its predecessor too.
+	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether these were
+	// received or created. Unix.Mode is an exception: it applies only to those that they create without
+	// Config.Listen. If a new version sets Unix.NoFiles, that takes effect when it calls Listen, for its
+	// predecessor too.
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
-	// socket options. A Unix socket's mode must then be set there, too. Otherwise, Process.Listen uses scm.Listen for
-	// Unix sockets, which replaces a stale file, and net.ListenConfig for others. The listener must be a
-	// [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket, opens that anew, as each
-	// successor does, and closes the listener. What else the listener has, such as keep-alive options, has no effect: see
-	// [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]: a wrapper and a [*scm.Listener], which has a
-	// Config of its own, stay in the process that creates them, and package net cannot open the sockets of other types.
-	// Pass those to Keep, and call File first.
+	// socket options. It must then also set the mode of Unix sockets. If Listen is nil, Process.Listen uses scm.Listen
+	// for Unix sockets, which replaces a stale file, and net.ListenConfig for others.
+	//
+	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens
+	// the socket anew, as each successor does, and closes the listener. Anything else that the listener has, such as
+	// keep-alive options, has no effect: see [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]. A
+	// wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that creates them, and
+	// package net cannot open the sockets of other types. Pass those sockets to Keep, and call File first.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when

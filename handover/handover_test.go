@@ -859,7 +859,7 @@ func TestConfigListen(t *testing.T) {
 	}
 }
 
-// What a program puts on a listener is a value of its process. So the first process does not have it either.
+// A successor cannot have what a program adds to a listener, so the first process does not have it either.
 func TestListenersAreTheSameInEachProcess(t *testing.T) {
 	noLeak(t)
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}

@@ -19,25 +19,25 @@ import (
 // Successors receive the socket in turn. The caller must close the listener. Call Listen before Ready, so
 // that every successor receives all sockets.
 //
-// Listen first looks for a received socket with the given name and address, then for one with the same
-// address and another name. The address is the same if the predecessor called Listen with the same strings,
-// or if a new socket would have the address of the received one. Paths are the same if they lead to the same name in
-// the same directory. Port 0 matches any port of a socket with the given name. An unspecified IP address matches only
-// if the network is the same too. Listen compares all strings before it resolves a name. If there is no such socket,
-// Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port, the error
-// says so. File returns a socket of the service manager that package net cannot open, and the error of Listen says so
-// if both have the same name.
+// Listen first looks for a received socket with the given name and address, then for one with the same address and
+// another name. The address is the same if the predecessor called Listen with the same strings, or if a new socket
+// would have the address of the received one. Paths are the same if they lead to the same name in the same directory.
+// Port 0 matches any port of a socket with the given name. An unspecified IP address matches only if the network is the
+// same too. Listen compares all strings before it resolves a name. If there is no such socket, Listen creates one, with
+// Config.Listen if it is set. If that fails because a received socket uses the port, the error says so. If package net
+// cannot open a socket of the service manager, File returns it. The error of Listen says so if that socket has the
+// given name.
 //
-// In every process, the listener is a [*net.TCPListener] or, for a Unix socket, a [*scm.Listener] with
-// Config.Unix. A socket cannot carry anything else to a successor, so each process wraps the result of Listen itself:
-// for TLS, the PROXY protocol, a limit on connections or keep-alive options. For other options of one Unix socket, use
+// In every process, the listener is a [*net.TCPListener] or, for a Unix socket, a [*scm.Listener] with Config.Unix. A
+// socket cannot carry anything else to a successor, so each process wraps the result of Listen itself: for TLS, the
+// PROXY protocol, a limit on connections or keep-alive options. To use other options for one Unix socket, call
 // [scm.Config.NewListener], which replaces Config.Unix as a whole. A wrapper must not accept before Ready has
 // returned. A new version that changes the mode, the backlog or an option of a socket does not change the socket that
 // it receives.
 //
 // Listen makes the relative path of a Unix socket absolute, but does not clean it. Closing the listener removes the
-// socket's file if Listen created it, in this process or an earlier one, and not while a successor or the service
-// manager has the socket, and never removes a file that has replaced the socket's. SetUnlinkOnClose(false) leaves the
+// socket's file if Listen created it, in this process or an earlier one, but not while a successor or the service
+// manager has the socket. It never removes a file that has replaced the socket's. SetUnlinkOnClose(false) leaves the
 // file in any case. Each process must call it.
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
@@ -192,8 +192,8 @@ func (p *Process) create(ctx context.Context, want socket, packets bool) (made n
 	return made, want, err
 }
 
-// reopen opens the socket of a listener from Config.Listen as successors do, so that what they cannot have is missing
-// in the first process, too. It closes the listener.
+// reopen opens the socket of a listener from Config.Listen as successors do, so that the first process has nothing
+// that they cannot have. It closes the listener.
 func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have socket, err error) {
 	defer func() { _ = l.Close() }()
 	u, ok := l.(interface{ SetUnlinkOnClose(bool) }) // the type of package net does not have it on Plan 9

@@ -103,7 +103,7 @@ func TestListenLosesTheSocketToAnotherCall(t *testing.T) {
 	}
 }
 
-// An error says why an address is in use, if this process was to receive the socket.
+// If this process was meant to receive a socket, an error says why its address is in use.
 func TestListenSaysWhyAReceivedSocketIsNotUsed(t *testing.T) {
 	noLeak(t)
 	var log logged

@@ -174,13 +174,14 @@ func (p *peer) reason(err error) error {
 // A messageError says what is wrong with a message that has arrived. It is not an abort.
 type messageError struct{ error }
 
-// receive receives a message of one of the given types. The kernel closes descriptors that were sent with it, even if
-// this process could open none.
+// receive receives a message of one of the given types. The kernel closes descriptors that were sent with it, so this
+// works even if the descriptor table is full.
 func (p *peer) receive(types ...string) (message, error) { return read(p.conn, types) }
 
 // receiveFiles is like receive, but for a message with descriptors. The caller must close the files.
 func (p *peer) receiveFiles(types ...string) (m message, files []*os.File, err error) {
-	// The descriptors come with the length. If some are lost, p.in cannot read the text, which may be an abort.
+	// The descriptors arrive with the length. If some are lost, p.in cannot read the text, which may be an abort, so
+	// p.conn reads it.
 	m, err = read(io.MultiReader(io.LimitReader(p.in, 4), p.conn), types)
 	if err == nil {
 		files, err = p.in.Take(m.Descriptors)

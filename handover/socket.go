@@ -176,8 +176,8 @@ func (o offered) isClosed() bool {
 	return withFD(o.conn, func(int) error { return nil }) != nil
 }
 
-// unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
-// file is not this package's, and stays.
+// unlink sets whether closing the socket removes its file, unless the program has turned that off. Without Created, the
+// file does not belong to this package, and stays.
 func (o offered) unlink(remove bool) {
 	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!remove || o.Created && !o.kept) {
 		l.SetUnlinkOnClose(remove)
@@ -199,7 +199,7 @@ func asSocket[T any](made T, err error) (netSocket, error) {
 var errOtherKind = errors.New("package net cannot use the socket")
 
 // open opens a received socket that is listening or, if packets is true, that receives packets from any address. A Unix
-// socket has the options in config.
+// socket gets the options in config.
 func open(f *os.File, have socket, packets bool, config scm.Config) (made netSocket, err error) {
 	if packets {
 		made, err = asSocket(hold(f, net.FilePacketConn))

@@ -202,7 +202,7 @@ const (
 	confirmed outcome = iota // the predecessor allows this process to serve, and stops when it reads going
 	rejected                 // the predecessor has given up, and said so
 	withdrawn                // this process cannot serve, and the predecessor does not know that yet
-	garbled                  // the predecessor has sent another message than go, and perhaps died
+	garbled                  // the predecessor has sent a message other than go, and may have died
 	lost                     // the connection has ended: the predecessor has died, or it continues
 )
 
@@ -248,7 +248,7 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 	case withdrawn:
 		predecessor.abort(err)
 	case garbled:
-		predecessor.abort(err) // if it lives, it says in the pipe that it continues
+		predecessor.abort(err) // if it is alive, it says in the pipe that it continues
 		if p.resolve(ctx, life) == nil {
 			err = nil
 		}
@@ -339,7 +339,7 @@ func (p *Process) resolve(ctx context.Context, life *os.File) error {
 		if !ended {
 			return errors.New("the predecessor has closed the connection, but has not exited")
 		}
-		err = <-read // this process was stopped, and its timer came before the goroutine that reads
+		err = <-read // this process was stopped, and then the timer fired before the goroutine had read
 	}
 	if err == nil { // a byte
 		return errors.New("the predecessor has given up")

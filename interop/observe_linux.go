@@ -156,7 +156,8 @@ func (o *observer) descriptor(sd *side, fd int, was *cachedFD, named bool) (d fa
 }
 
 // identify adds the files of the case to which a descriptor refers, and returns the one of which it is sure. All pidfds
-// of a process have the same inode, so one from an earlier case is known by its number, unless an answer names it.
+// of a process have the same inode, so one that an earlier case left is recognized by its descriptor, unless an answer
+// names that.
 func (o *observer) identify(sd *side, d *fact.Descriptor, id procfs.FileID, named bool) (sure *witness.File) {
 	if o.Scenario.PassesPidfds(sd.role) && witness.IsPidfd(sd.Pid, d.FD) && (named || !slices.Contains(sd.before, d.FD)) {
 		if info, err := procfs.ReadFDInfo(sd.Pid, d.FD); err == nil && info.PID == sd.other.Pid {

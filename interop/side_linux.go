@@ -26,7 +26,7 @@ type side struct {
 	other    *side // the side opposite
 	socket   *witness.File
 	owned    []*witness.File  // the files of the case that the peer was started with, its socket first
-	before   []int            // its pidfds when the case began, which are of earlier cases, if messages bring the sender's
+	before   []int            // its pidfds from earlier cases, or nil if messages do not pass the sender's pidfd
 	signals  []syscall.Signal // sent by the runner, except those that no longer have an effect
 	ownLimit *unix.Rlimit     // its RLIMIT_NOFILE before the scenario changed it, or nil
 }

@@ -73,7 +73,7 @@ func init() {
 // Run runs the scenarios with a library, each case as a subtest GROUP/SCENARIO/TYPE/ROLE/PARTNER. ROLE is sends or
 // receives. PARTNER is runner, which makes the system calls itself; the library, as its own partner; or scm, with the
 // backend of this build. The environment variable SCM_PEERS can name a list of further partners, such as
-// peers/peers.json of a release, none with the library's name. With -short, the only partner is runner.
+// peers/peers.json of a release. None of them may have the library's name. With -short, the only partner is runner.
 //
 // The files list expected failures. A case that fails as expected is skipped, with the reason. One that no longer fails
 // is an error that names the line to remove. If SCM_INTEROP_UPDATE is 1, Run rewrites the last file, as scm interop

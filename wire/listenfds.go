@@ -18,7 +18,7 @@ const listenFDsStart = 3
 //
 // If a variable is invalid, or if one of the descriptors is close-on-exec, which means that this process opened it, the
 // error is a *FormatError. ListenFDs cannot recognize a descriptor that this process opened without close-on-exec, as C
-// libraries may do. If one is not open, the error wraps EBADF. On error, ListenFDs does not close or change
+// libraries may do. If a descriptor is not open, the error wraps EBADF. On error, ListenFDs does not close or change
 // any descriptor.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")

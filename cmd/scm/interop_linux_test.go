@@ -166,7 +166,7 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that does not answer hello", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time (10s): is standard output flushed after each line, or is the machine slow? (see --timeout)\n"},
 		{"a peer that answers only hello", with("--timeout", "500ms", "--peer", "x=sh "+write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can=stream,dgram,seqpacket;; use) ;; *) echo unsupported;; esac; done\n")), 1,
-			"\nx has not answered in 5 cases in a row, and is asked no more", ""},
+			"\nx has not answered in 5 cases in a row, and is no longer asked", ""},
 		{"two broken peers", with("--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
 		{"a broken peer in list", []string{"list", "--peer", "x=false"}, 4, "", "scm: peer x: the peer ended: exit status 1\n"},
@@ -233,8 +233,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// Each report of a run that ends before its first case replaces the one before, and says why. None can be taken for a
-// green one.
+// Each report of a run that ends before its first case replaces the one before, and says why. None can be mistaken
+// for a passing run.
 func TestReportsWithoutCases(t *testing.T) {
 	dir := t.TempDir()
 	good, none := filepath.Join(dir, "good.json"), filepath.Join(dir, "r.json")

@@ -54,7 +54,7 @@ func TestTraceProcess(t *testing.T) {
 	for line := range seen {
 		lines = append(lines, line)
 	}
-	// What is open is listed, but not as of the exit of the process, which runs on.
+	// Open descriptors are listed, but not as if the process had exited, because it runs on.
 	want := "…msg(…\n" + strconv.Itoa(target.Process.Pid) + " running: open …, descriptor 2 of 2 from recvmsg(…"
 	text := strings.Join(lines, "\n")
 	if err := trace.Wait(); err != nil || !like(text, want) || strings.Count(text, "open") != 1 || strings.Contains(text, "exit") {

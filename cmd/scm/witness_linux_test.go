@@ -56,8 +56,8 @@ func TestWitness(t *testing.T) {
 	}
 }
 
-// Without kcmp, scm poke finds what only a thread with a descriptor table of its own keeps, and takes a table that
-// threads share for one.
+// Without kcmp, scm poke finds what only a thread with a descriptor table of its own keeps, and counts a table
+// that threads share as one.
 func TestPokeWithoutKcmp(t *testing.T) {
 	blocked, socket := tracee("without a witness"), filepath.Join(t.TempDir(), "socket")
 	args := append(blocked[1:], program(t, "scm"), "poke", "--timeout=1m", "--settle=10ms", "--name=mine", "--socket", socket, "--")

@@ -16,8 +16,8 @@ func main() {
 	multichecker.Main(checks.Analyzers...)
 }
 
-// rejectTags exits if the arguments set build tags for packages, because multichecker would ignore them. As a tool of
-// go vet, which has applied the tags, the command gets a file as the last argument.
+// rejectTags exits if the arguments set build tags for packages, because multichecker would ignore them. When go vet
+// runs the command, it has already applied the tags, and the last argument is a file.
 func rejectTags(args []string) {
 	if strings.HasSuffix(args[len(args)-1], ".cfg") {
 		return

@@ -59,8 +59,8 @@ recvmsg(int fd, struct msghdr *message, int flags)
 	if (n < 0)
 		return -1;
 	/*
-	 * Without a control buffer, they do not set MSG_CTRUNC. FreeBSD returns the MSG_EOR of
-	 * the sender.
+	 * Without a control buffer, these kernels do not set MSG_CTRUNC. FreeBSD returns the
+	 * MSG_EOR of the sender.
 	 */
 	message->msg_flags &= ~MSG_CTRUNC;
 	message->msg_flags |= MSG_EOR;

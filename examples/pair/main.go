@@ -35,7 +35,7 @@ const (
 	pureGo = "pure Go"
 )
 
-// doing is the step that runs, a string.
+// doing is a string that describes the current step.
 var doing atomic.Value
 
 func main() {
@@ -146,7 +146,7 @@ func compiler(ctx context.Context, dir string) (func(args ...string) *exec.Cmd, 
 	}
 	words := strings.Fields(string(cc))
 	compile := func(args ...string) *exec.Cmd { return command(ctx, words[0], slices.Concat(words[1:], args)...) }
-	// A file, because writing to a compiler that has ended raises SIGPIPE.
+	// Use a file, because writing to a compiler that has ended raises SIGPIPE.
 	empty := filepath.Join(dir, "empty.c")
 	if err := os.WriteFile(empty, []byte("#include <stdio.h>\nint main(void) { return 0; }\n"), 0o600); err != nil {
 		return nil, err

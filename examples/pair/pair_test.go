@@ -90,7 +90,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// While a compiler takes long, pair says what it builds. It writes nothing to a compiler, which may have ended.
+// If a compiler takes long, pair says what it is building. It writes nothing to a compiler, which may have ended.
 func TestStep(t *testing.T) {
 	cc := t.TempDir() + "/cc"
 	program.OK(t, os.WriteFile(cc, []byte("#!/bin/sh\ncase $* in *empty*) [ -z \"$(cat)\" ] ;; *) exec sleep 600 ;; esac\n"), 0o755))

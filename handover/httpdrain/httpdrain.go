@@ -41,9 +41,9 @@ import (
 // headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
 const headerTime = 5 * time.Second
 
-// This process may have been stopped in that time, and not have read what has arrived. So it looks at least twice, and
-// closes a connection only if it was not stopped since the look before, readTime earlier. It looks again up to readLooks
-// times.
+// If the process was stopped during headerTime, it may not have read what has arrived. So it looks at least twice, and
+// closes a connection only if the process was not stopped since the look before, readTime earlier. It looks again up to
+// readLooks times.
 const (
 	readTime  = time.Second
 	readLooks = 6
@@ -77,8 +77,8 @@ func (l *listener) Close() error { return l.close() }
 
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
 // BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
-// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter with
-// the methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
+// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter that
+// has the methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -138,7 +138,7 @@ func New(server *http.Server) *Server {
 	return s
 }
 
-// askToClose asks the client to close its connection if the server is draining. It returns whether it has.
+// askToClose asks the client to close its connection if the server is draining, and reports whether it did.
 func (s *Server) askToClose(w http.ResponseWriter) bool {
 	draining := s.draining.Load()
 	if draining {
@@ -168,7 +168,8 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 	}
 }
 
-// limitHeader closes a connection that has not sent a header after the given time. IdleTimeout does not apply to it.
+// limitHeader closes a connection if it has not sent a header after the given time. IdleTimeout does not apply to such
+// a connection.
 func (s *Server) limitHeader(key reflect.Value, after time.Duration, looks int) {
 	due := now().Add(after)
 	afterFunc(after, func() {
@@ -242,21 +243,21 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was
 // later, from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
 //
-// If the process is stopped during a drain (SIGSTOP, a frozen container), Drain first reads what has arrived meanwhile.
-// On systems other than Linux, it may close such a connection instead. But ctx, IdleTimeout and ReadHeaderTimeout also
-// run while the process is stopped.
+// If the process is stopped during a drain (SIGSTOP, a frozen container) and then continues, Drain first reads what has
+// arrived in the meantime. On systems other than Linux, it may instead close a connection on which something has
+// arrived. But ctx, IdleTimeout and ReadHeaderTimeout also run while the process is stopped.
 //
-// Two kinds of clients cannot be asked in the response that they wait for when Drain is called: those of HTTP/1, if its
-// header has been sent, because the handler has called Flush or written more than 2 KB, and those of HTTP/2, if the
-// handler has written anything. They may send their next request to this server, so ctx must allow for one more request
-// of the longest kind. An HTTP/1 response whose header has been written, but not sent, asks the client, but its
-// connection takes half a second longer to close. If a handler panics before it has written anything, a client of
-// HTTP/2 receives the status 500 before its stream is reset.
+// A client that is waiting for a response when Drain is called is asked in that response, with two exceptions. With
+// HTTP/1, it cannot be asked if the header has been sent, because the handler has called Flush or written more than 2
+// KB. With HTTP/2, it cannot be asked if the handler has written anything. Such a client may send its next request to
+// this server, so ctx must allow for one more request of the longest kind. If the header of an HTTP/1 response has been
+// written, but not sent, the client is asked, but the connection takes half a second longer to close. If a handler
+// panics before it has written anything, an HTTP/2 client receives the status 500 before its stream is reset.
 //
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
 // can a client that could not be asked. Drain does not close such idle connections earlier, because a request may be on
-// its way. To limit how long it waits for these clients, set IdleTimeout in the
-// http.Server, and ReadHeaderTimeout for those that send only part of a request.
+// its way. To limit how long Drain waits for these clients, set IdleTimeout in the http.Server, and ReadHeaderTimeout
+// for those that send only part of a request.
 //
 // With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it
 // reuses. When IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a

@@ -466,7 +466,8 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	}
 }
 
-// A gated is a connection from which the server cannot read until its gate is closed, as when the process is stopped.
+// A gated is a connection from which the server cannot read until the channel gate is closed, as when the process is
+// stopped.
 type gated struct {
 	*net.TCPConn
 	gate chan bool
@@ -522,7 +523,7 @@ func (l gates) Accept() (net.Conn, error) {
 	return gated{conn.(*net.TCPConn), l.gate}, nil
 }
 
-// looksAgain returns the timer that the last one has started.
+// looksAgain returns the timer that the previous one has started.
 func looksAgain(t *testing.T, timers <-chan func()) func() {
 	t.Helper()
 	select {

@@ -29,11 +29,12 @@ type Endpoint struct {
 }
 
 // ListenAndServe runs a program's HTTP servers until a new version has taken over, or until SIGTERM or SIGINT, and
-// returns nil when they are drained. Every version passes the same path. SIGHUP starts a new version. ListenAndServe
-// serves TLS if the Server has a TLSConfig.
+// returns nil when they are drained. Every version must pass the same path. SIGHUP starts a new version.
+// ListenAndServe serves TLS if the Server has a TLSConfig.
 //
-// After a handover, clients have the time drain, and after a signal at most 8 seconds. A second signal ends the
-// process. Errors of an upgrade or a drain are logged with config.Logger or slog.Default.
+// After a handover, clients have the time drain to finish. After SIGTERM or SIGINT, they have at most 8
+// seconds, and a second signal ends the process. Errors of an upgrade or a drain are logged with config.Logger
+// or slog.Default.
 //
 // Programs that need other signals, their own Process, or time for hijacked connections use [handover.Start] and [New].
 func ListenAndServe(config handover.Config, path string, drain time.Duration, endpoints ...Endpoint) (err error) {
@@ -55,7 +56,7 @@ func ListenAndServe(config handover.Config, path string, drain time.Duration, en
 		if err != nil {
 			return err
 		}
-		defer func() { _ = l.Close() }() // unless Serve has
+		defer func() { _ = l.Close() }() // unless Serve has closed it
 		listeners = append(listeners, l)
 	}
 	if err := p.Ready(ctx); err != nil {

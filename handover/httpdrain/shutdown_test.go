@@ -30,7 +30,7 @@ const (
 	flushed       = "after Flush"
 )
 
-// A behaviour is a handler. It calls at when what the name says has happened.
+// A behaviour is a handler. It calls at when it has reached the point that the argument names.
 type behaviour struct {
 	name   string
 	points []string
@@ -138,7 +138,7 @@ var behaviours = []behaviour{
 		}},
 }
 
-// waits returns a Reader without bytes that calls at.
+// waits returns an empty Reader, which calls at when it is read.
 func waits(at func(string)) io.Reader {
 	return iotest.OneByteReader(readerFunc(func([]byte) (int, error) { at(beforeWrite); return 0, io.EOF }))
 }
@@ -147,7 +147,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A case is a request that is being handled when a drain or a shutdown begins.
+// A drainCase is a request that is being handled when a drain or a shutdown begins.
 type drainCase struct {
 	behaviour
 	point    string

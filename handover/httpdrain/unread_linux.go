@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isUnread reports whether bytes wait in the socket of a connection.
+// isUnread reports whether the socket of a connection has bytes to read.
 func isUnread(conn net.Conn) bool {
 	inner, ok := conn.(interface{ NetConn() net.Conn }) // as tls.Conn has
 	if ok {

@@ -4,5 +4,5 @@ package httpdrain
 
 import "net"
 
-// isUnread reports whether bytes wait in the socket of a connection, and false where that is not known.
+// isUnread returns false: here, it is not known whether the socket of a connection has bytes to read.
 func isUnread(net.Conn) bool { return false }

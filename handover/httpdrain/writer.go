@@ -28,14 +28,14 @@ type common interface {
 }
 
 // A writer asks the client to close its connection if the drain begins before the handler writes the header. net/http
-// takes a copy of the header then, so setting it later has no effect. The methods of a handler's writer must be those
-// of the original, because handlers ask for them.
+// copies the header at that point, so setting it later has no effect. The writer that a handler gets must have the
+// same methods as the original, because handlers check for them.
 type writer struct {
 	common
 	server *Server
 	body   *body // nil if there is none, or MaxBytesReader needs no help
-	wrote  bool  // the header
-	asked  bool  // the client to close, or to switch protocols, in which case it must not be asked
+	wrote  bool  // the header has been written
+	asked  bool  // the client has been asked to close, or must not be because it switches protocols
 	sent   int   // bytes of the body, or more than headerBuffer after a Flush
 }
 
@@ -53,8 +53,8 @@ type http2Writer struct {
 	http.Pusher
 }
 
-// wrap returns a ResponseWriter and a Request for the handler. The writer is nil if the ResponseWriter is not one of
-// net/http.
+// wrap returns a ResponseWriter and a Request for the handler. The writer is nil if the ResponseWriter is not
+// net/http's own.
 func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, http.ResponseWriter, *http.Request) {
 	all, ok := original.(common)
 	if !ok {
@@ -68,7 +68,7 @@ func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, h
 	case hijacks && reads && !pushes:
 		if r.Body != nil && r.Body != http.NoBody {
 			w.body = &body{ReadCloser: r.Body}
-			r = r.WithContext(r.Context()) // net/http looks at the type of the original's body
+			r = r.WithContext(r.Context()) // a copy, because net/http looks at the type of the original's body
 			r.Body = w.body
 		}
 		return w, http1Writer{w, hijacker, from, r.TLS != nil}, r
@@ -143,7 +143,7 @@ func (w http1Writer) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// A firstRead calls before when bytes have been read that are then written.
+// A firstRead calls before when it has read bytes, which are written next.
 type firstRead struct {
 	io.Reader
 	w *writer
@@ -168,8 +168,8 @@ func (w *writer) end() {
 	}
 }
 
-// panics is called when the handler has panicked. HTTP/1 connections are closed then. With HTTP/2, a client learns only
-// from a header that it must use another one.
+// panics is called when the handler has panicked. net/http then closes an HTTP/1 connection. An HTTP/2 client learns
+// only from a header that it must use another connection.
 func (w *writer) panics() {
 	if !w.wrote && w.server.draining.Load() {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -186,9 +186,9 @@ func closeAfterReply(w http.ResponseWriter) {
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 }
 
-// A body notices that http.MaxBytesReader has read too much. It calls a private method of the original ResponseWriter
-// then, which it cannot find in a writer. A limit for something that is computed from the body, such as its
-// decompressed form, goes unnoticed; net/http treats the rest of the body as it does without a limit.
+// A body notices that http.MaxBytesReader has read too much. MaxBytesReader then calls a private method of the
+// original ResponseWriter, which a writer does not have. A limit for something that is computed from the body, such
+// as its decompressed form, goes unnoticed; net/http treats the rest of the body as it does without a limit.
 type body struct {
 	io.ReadCloser
 	mu      sync.Mutex
@@ -201,7 +201,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.depth = 0
-	// MaxBytesReader shortens p to a byte more than the limit allows, and reads no more when it has got that byte.
+	// MaxBytesReader shortens p to a byte more than the limit allows, and stops reading when it has got that byte.
 	if n > 0 && n == len(p) && (err == nil || n < cap(p)) {
 		b.depth = runtime.Callers(2, b.callers[:])
 	}
@@ -224,7 +224,7 @@ func (b *body) isTooLong() bool {
 	return false
 }
 
-// passLimit does what MaxBytesReader does with the original ResponseWriter.
+// passLimit does what MaxBytesReader does with the original ResponseWriter if it has read too much.
 func (w *writer) passLimit() {
 	if w.body != nil && w.body.isTooLong() {
 		closeAfterReply(w.common)

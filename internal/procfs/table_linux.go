@@ -15,10 +15,10 @@ type Table struct {
 }
 
 // Tables returns the descriptor tables of a process that are not empty. If kcmp(2) is missing or not permitted, Tables
-// reads those of all threads, which may be the same, and returns a descriptor that has the same file in several threads
-// only once.
+// cannot tell which threads share one. It then reads the table of each thread, and returns a descriptor that has the
+// same file in several threads only once.
 func Tables(pid int) (tables []Table, err error) {
-	// If a thread ends before its table is read, others may still use it.
+	// If a thread ends before its table is read, try again, because other threads may still use the table.
 	for complete, tries := false, 3; !complete && tries > 0; tries-- {
 		tids, distinct, err := tableTIDs(pid)
 		if err != nil {

@@ -24,7 +24,7 @@ type Allowance struct {
 	textB       string
 }
 
-// closeOnExecFields are the fields of descriptors that can be received with close-on-exec.
+// closeOnExecFields are the fields that say whether a received descriptor is close-on-exec.
 var closeOnExecFields = []string{
 	typeName(unix.SOL_SOCKET, unix.SCM_RIGHTS) + ", close-on-exec",
 	typeName(unix.SOL_SOCKET, unix.SCM_PIDFD) + ", close-on-exec",
@@ -42,8 +42,9 @@ func (p Place) hasAnyValues() bool {
 var errForm = errors.New("needs a line such as 'sendmsg: flags: 0 against MSG_NOSIGNAL', " +
 	"'call 3 of process 2, recvmsg: flags' or 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'")
 
-// ParseAllowance parses the text of a difference, as Difference.Text returns it, or without the values if any two are
-// allowed. Before it, "call 3 of process 2, " or "calls 3-9 of connection 2, " can name the calls.
+// ParseAllowance parses an argument of --allow. It is the text of a difference, as Difference.Text returns it, or
+// without the values if any two are allowed. A prefix such as "call 3 of process 2, " or "calls 3-9 of connection
+// 2, " can name the calls.
 func ParseAllowance(line string) (*Allowance, error) {
 	a, rest := &Allowance{}, line
 	if head, tail, ok := strings.Cut(line, ", "); ok && strings.HasPrefix(head, "call") {
@@ -164,7 +165,7 @@ func (o *Comparison) Allow(a *Allowance) error {
 	return nil
 }
 
-// setsCloseOnExec reports whether B can receive descriptors with close-on-exec, and A without.
+// setsCloseOnExec reports whether the Allowance lets B receive with close-on-exec what A receives without it.
 func (a *Allowance) setsCloseOnExec() bool {
 	switch {
 	case !strings.HasPrefix(a.call, "recv"):
@@ -193,8 +194,8 @@ func (a *Allowance) Allows(d *Difference) bool {
 	return sameBytes && a.textA == d.TextA && a.textB == d.TextB
 }
 
-// in reports whether the difference is in the calls and in the field of the Allowance. Bytes of a payload are in each
-// message or buffer if the argument names neither these nor the call.
+// in reports whether the difference is in the calls and in the field of the Allowance. An Allowance for payload bytes
+// that names no message, buffer or call is for each message and buffer.
 func (a *Allowance) in(d *Difference) bool {
 	p, each := a.place, a.anyBytes && a.stream == 0
 	onReturn := d.When == AtReturn
@@ -210,8 +211,8 @@ func (a *Allowance) in(d *Difference) bool {
 	return (p.Message == d.Message || each && p.Message < 0) && (p.Index == d.Index || each && p.Index < 0)
 }
 
-// Near reports whether a byte differs that is next to those of the Allowance, or separated from them by one other byte,
-// as by a decimal point.
+// Near reports whether a byte differs that is next to those of the Allowance, or separated from them by a single byte,
+// such as a decimal point.
 func (a *Allowance) Near(d *Difference) bool {
 	if d.Memory != Payload || !a.in(d) {
 		return false
@@ -254,8 +255,8 @@ func (v Variation) Add(found []*Difference) (others []*Difference, more bool) {
 	return others, more
 }
 
-// AllowVariation allows these bytes, of which a is one of the runs. The same bytes in calls one after the other, among
-// those that have such a buffer, are one Allowance.
+// AllowVariation allows the bytes of v. a has the calls of one of the runs. If the same bytes vary in consecutive
+// calls, not counting calls without such a buffer, they become one Allowance.
 func (o *Comparison) AllowVariation(a []Call, v Variation) (list []*Allowance) {
 	for i, stream := range o.streams(a, o.Processes[0]) {
 		before := map[payloadBuffer][]*Allowance{} // of the last call with such a buffer

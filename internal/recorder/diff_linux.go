@@ -58,7 +58,7 @@ func (d *Difference) Who() string {
 	return who
 }
 
-// Required returns a sentence if both values are the same, but an Allowance requires B to have another one.
+// Required returns a sentence if both values are the same, but an Allowance requires B to have another value.
 func (d *Difference) Required() string {
 	if d.required && d.TextA == d.TextB {
 		return "B does not set close-on-exec, which --allow requires"
@@ -66,8 +66,8 @@ func (d *Difference) Required() string {
 	return ""
 }
 
-// InOrder reports whether another order of calls, in several threads or processes, can be the cause. That can change
-// which call comes next, its result, and in which order descriptors, processes and names first appear.
+// InOrder reports whether a different order of calls, in several threads or processes, can be the cause. It can
+// change which call comes next, its result, and in which order descriptors, processes and names first appear.
 func (d *Difference) InOrder() bool { return d.Ends() || d.Field == Result || d.ordinal }
 
 // Key returns the call and the field, such as "recvmsg: msg_flags on return".

@@ -421,7 +421,8 @@ func TestAllowVariation(t *testing.T) {
 			}
 		}
 	}
-	// Allowed in one buffer, a byte counts in the other one, and in a buffer of which a line gives no number.
+	// A byte that is allowed in one buffer counts in another one. A line without a buffer number is not for messages
+	// with two.
 	var o Comparison
 	v := Variation{}
 	v.Add(o.All(calls("ab", "ab ab"), calls("xb", "xb ab")))

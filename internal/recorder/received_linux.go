@@ -328,7 +328,7 @@ func (t *tracer) passOn(th *thread) {
 	t.report(th, StillOpen{Exec: true, Program: th.process.program}, th.updateTable())
 }
 
-// reportRunning reports the received descriptors of processes that run on, those of a shared table once.
+// reportRunning reports the received descriptors of processes that run on. It reports those of a shared table once.
 func (t *tracer) reportRunning() {
 	for _, tid := range slices.Sorted(maps.Keys(t.threads)) {
 		th := t.threads[tid]

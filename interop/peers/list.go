@@ -34,8 +34,7 @@ func ReadList(file string) ([]Built, error) {
 	return list, err
 }
 
-// ReadListKeys is like ReadList. If the list has an unknown key, which is ignored, it also returns an error that names
-// the first.
+// ReadListKeys is like ReadList. It ignores unknown keys. If there are any, unknown is an error that names the first.
 func ReadListKeys(file string) (list []Built, unknown, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -63,8 +63,8 @@ func (p *testPool) sendTo(i int, message []byte) error {
 }
 
 // testBasics asks the peer to send and to receive one descriptor with one byte. It fills in Peer.Unfilled if it gets
-// all answers. If all is false, it asks only until an answer is not "unsupported". The sockets for the types in
-// contract.SocketTypes begin with near[first].
+// all answers. If all is false, it stops after the first answer that is not "unsupported". The sockets for the types
+// in contract.SocketTypes begin with near[first].
 func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, all bool, timeout time.Duration) error {
 	h := proc.Peer.Hello
 	bytes, fds, _ := strings.Cut(cmp.Or(h.Room, "*,*"), ",")

@@ -144,7 +144,7 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 func explainStart(program string, err error) error {
 	_, missing := os.Stat(program)
 	var on unix.Statfs_t
-	_ = unix.Statfs(program, &on) // without it, there is no flag
+	_ = unix.Statfs(program, &on) // on failure, no flag is set
 	switch {
 	case errors.Is(err, unix.ENOENT) && missing == nil:
 		return fmt.Errorf("%w (the program exists, but its interpreter or loader does not)", err)

@@ -19,8 +19,9 @@ type target struct {
 	keeps  bool  // a continue leaves descriptors in a variable declared before the loop
 }
 
-// loop returns the state after a loop. If there are descriptors, a loop over them has a round, so skipped, the state
-// after no round, is dead. A continue counts only if no round reaches the end of the body.
+// loop returns the state after a loop. skipped is the state if the body never runs. It is dead for a loop over the
+// descriptors, because the body runs if there are any. A continue counts only if no iteration reaches the end of the
+// body.
 func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s, skipped state, label string) state {
 	t := &target{label: label, isLoop: true, start: n.Pos(), from: n.Pos() <= f.CallExpr.Pos() && f.CallExpr.End() <= n.End(), out: dead, next: dead}
 	f.targets = append(f.targets, t)
@@ -38,7 +39,7 @@ func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s, skipped state, label str
 	return join(join(skipped, end), t.out)
 }
 
-// firstCond returns the condition of a loop for its first round, such as 0 < len(fds) for i := 0; i < len(fds); i++.
+// firstCond returns the condition of a loop in its first iteration, such as 0 < len(fds) for i := 0; i < len(fds); i++.
 func firstCond(n *ast.ForStmt) ast.Expr {
 	init, isAssign := n.Init.(*ast.AssignStmt)
 	cond, isBinary := n.Cond.(*ast.BinaryExpr)

@@ -70,8 +70,8 @@ func (p *pass) mentions(n ast.Node, name string) bool {
 	})
 }
 
-// counted returns the list whose length an expression is, or nil. The expression may be a variable or field whose last
-// assignment above is that length.
+// counted returns the list if an expression is the length of one, or nil. The expression may also be a variable or
+// field, if the last assignment above it is such a length.
 func (p *pass) counted(e ast.Expr) ast.Expr {
 	e = ast.Unparen(e)
 	if n, ok := e.(*ast.CallExpr); ok && id(p.callee(n)) == "len" {

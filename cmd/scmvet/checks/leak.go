@@ -87,7 +87,7 @@ func (f *flow) isParsedAfter(r ast.Node) bool {
 }
 
 // rest reports the returns in a loop over the descriptors, which leak the rest of the list. If the loop uses the
-// count, it may return after the last one, so only a return of an error counts.
+// number of descriptors, it may return after the last one, so only a return of an error counts.
 //
 //	for _, fd := range fds {
 //		if err := use(fd); err != nil { return err }
@@ -103,8 +103,8 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 	inner.loop(loop, loop.Body, open, dead, "")
 }
 
-// again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable
-// declared before the loop has from this one.
+// again reports the returns of an error in the next iteration of a loop, which leak the descriptors that a
+// variable declared before the loop has from this one.
 //
 //	var all []int
 //	for _, m := range messages {

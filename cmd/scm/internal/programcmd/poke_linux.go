@@ -44,13 +44,13 @@ way after the same bytes without a descriptor, that is no finding. A server that
 with status 0 after a connection is started again for the next one.
 
 An item that the server does not read has no verdict, and the exit status is 4. The same
-applies if its descriptor table is full. Of several processes or threads, scm looks at the
-table of the one that has accepted the connection. If several have a datagram socket open,
-scm only notices that the tables of all of them are full. Waits for the server to read
-take at most one and a half times --timeout together, and then about a second for each
-message. If the server closes the connection after one message, scm does not try the item
-second. That is no failure: the exit status stays 0, and the test is skipped in JUnit's
-format.
+applies if the server's descriptor table is full. If the server has several processes or
+threads, scm looks at the table of the one that has accepted the connection. If several
+have a datagram socket open, scm only notices if all their tables are full. In total, scm
+waits at most one and a half times --timeout for the server to read, and then about a
+second for each message. If the server closes the connection after one message, scm does
+not try the item second. This is not a failure: the exit status stays 0, and the test is
+skipped in JUnit's format.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes
@@ -60,8 +60,9 @@ sends the items whose descriptors it keeps as often again. If it then keeps no m
 its descriptor table has space, that is a note, and no finding. scm does not find
 descriptors that the server has passed on to other processes, or sent to one of its own
 sockets. It reads the descriptor tables of all threads. If kcmp(2) is missing or not
-permitted, it cannot tell them apart, and takes the same descriptor in several threads for
-one. If each of them keeps one descriptor, scm can then take that for a limited number.
+permitted, it cannot tell which threads share a table, and counts the same descriptor in
+several threads once. If several threads have tables of their own, and each keeps one
+descriptor, scm can then mistake this for a limited number.
 
 If the path of the socket contains the PID of the server, use a pattern with a * instead.
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.

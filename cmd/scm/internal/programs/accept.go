@@ -38,7 +38,7 @@ func ValidateAccepted(list []expected.Line, program, version string) error {
 	return expected.ValidateReasons(list)
 }
 
-// Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the
+// Accept marks the findings that the list accepts. If a line of the list did not occur in a trial, Accept adds the
 // line to the trial, unless the line is about a flaky finding. It counts the lines that are about another program or
 // version, or about an item that was not tried or has no verdict.
 func (r *Report) Accept(list []expected.Line) {

@@ -72,8 +72,8 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 	return text
 }
 
-// room returns the limit of descriptors of a thread, and how many more it can open. The limit is -1 if the kernel does
-// not say.
+// room returns the descriptor limit of a thread, and how many more descriptors it can open. The limit is -1 if the
+// kernel does not report it.
 func room(tid int) (limit, free int) {
 	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tid))
 	_, after, _ := strings.Cut(string(limits), "Max open files")
@@ -85,10 +85,10 @@ func room(tid int) (limit, free int) {
 	return limit, max(0, limit-len(fds))
 }
 
-// isFull reports whether a descriptor that a client passes has no space in a descriptor table with the connection that
-// was not among the sockets before. Other processes may listen too, and have space although the one that accepts has
-// none. An accept(2) that waits for the next connection needs space as well. Which process reads a datagram is not
-// known, so no table with the socket may have space.
+// isFull reports whether a descriptor table that has the new connection, which was not among the sockets before, is too
+// full to receive a descriptor. Other processes may also listen, and have space although the one that accepts has none.
+// An accept(2) that waits for the next connection needs space too. For datagrams, it is not known which process reads,
+// so all tables that have the socket must be full.
 func (t *target) isFull(before []socket) bool {
 	full := func(k socket, need int) bool {
 		limit, free := room(k.tid)

@@ -28,7 +28,7 @@ type Trial struct {
 	What     string    `json:"what"` // one of Items
 	Findings []Finding `json:"findings,omitempty"`
 	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
-	Untried  string    `json:"untried,omitempty"` // why the server could not receive the descriptors, if that is usual
+	Untried  string    `json:"untried,omitempty"` // why the server could not receive the descriptors, if that is normal
 	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one
 	// the reason in a list of accepted findings why there may be no verdict
 	Accepted string   `json:"accepted,omitempty"`

@@ -44,7 +44,7 @@ func (m *Marker) Close() {
 	witness.CloseFD(&m.path)
 }
 
-// A Holding is a process that has descriptors of a marker open, in one of its descriptor tables.
+// A Holding describes the descriptors of a marker that are open in one descriptor table of a process.
 type Holding struct {
 	PID     int
 	TID     int    // of a thread that uses the table

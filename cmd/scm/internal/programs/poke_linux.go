@@ -37,7 +37,7 @@ type poker struct {
 	unread bool      // the server may not have read all messages yet
 	reads  bool      // the server has read a message
 	ends   []string  // how servers have ended by themselves
-	ender  *Server   // the last one that has
+	ender  *Server   // the last server that has
 	fresh  bool      // the server had received nothing before this round
 	alone  bool      // each item has a server of its own, because one of several has ended it later
 	enough string    // why no more items are sent, or ""
@@ -79,7 +79,7 @@ func (t *pokeTrial) end() {
 	default:
 		other := slices.IndexFunc(without, func(u *unit) bool { return u.why != errFirst.Error() })
 		if other < 0 {
-			t.Untried = errFirst.Error() // as of most servers that read one message
+			t.Untried = errFirst.Error() // most servers that read one message do this
 		} else {
 			t.Skipped = without[other].why
 		}
@@ -89,8 +89,8 @@ func (t *pokeTrial) end() {
 	}
 }
 
-// unreceived reports whether the descriptor table of the server was full at each connection of the trial, and whether
-// the server keeps nothing of it.
+// unreceived reports whether the descriptor table of the server was full at each connection of the trial, and the
+// server keeps none of the trial's descriptors.
 func (t *pokeTrial) unreceived() bool {
 	return len(t.Findings) == 0 && !slices.ContainsFunc(t.units, func(u *unit) bool { return u.why != errTable.Error() })
 }
@@ -169,7 +169,7 @@ func (p *poker) explainUnread(hint string) error {
 	return p.withOutput(fmt.Errorf(text, n, plural(n), strings.Join(slices.Compact(p.ends), ", "), hint))
 }
 
-// withOutput adds to an error what the last server that has ended by itself has printed.
+// withOutput adds to an error the output of the last server that has ended by itself.
 func (p *poker) withOutput(err error) error {
 	if p.ender == nil {
 		return err

@@ -70,7 +70,7 @@ func TestPoke(t *testing.T) {
 		"correct": nil, "late": nil, "forks": nil,
 		"once": nil, testserver.Cache: nil,
 		"hangup": {"second untried"},
-		// Of several tables, only that of the thread that serves has the descriptors, and gets full.
+		// Of several tables, only that of the thread that serves has the descriptors, and fills up.
 		testserver.Apart + "correct": nil,
 		testserver.Apart + "second":  leaks("two", "253"),
 		// It ends after each line that it does not know, also without a descriptor.
@@ -117,14 +117,14 @@ func TestPoke(t *testing.T) {
 	}
 }
 
-// limitFiles returns the command of a server with few descriptors.
+// limitFiles returns the command of a server with a low descriptor limit.
 func limitFiles(args []string, limit int) []string {
 	return append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"}, args...)
 }
 
 // A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with
-// one. So a new server gets the item. A running one has no verdict. If the server is activated, a table that receives
-// nothing has the listening socket, too.
+// one. So the item goes to a new server. With a server that was already running, it has no verdict. If the server is
+// activated, a table that receives nothing also has the listening socket.
 func TestPokeAFullTable(t *testing.T) {
 	for _, way := range []string{"started", "activated", "attached"} {
 		t.Run(way, func(t *testing.T) {

@@ -122,7 +122,7 @@ func (t *target) explain(err error) error {
 	return addOutput(err, t.server.Output())
 }
 
-// addOutput adds to an error what the server has printed.
+// addOutput adds the server's output to an error.
 func addOutput(err error, output string) error {
 	if output == "" {
 		return err

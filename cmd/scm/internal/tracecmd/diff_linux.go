@@ -27,16 +27,16 @@ processes after a call that one program alone makes, which can be their cause.
 
 With --allow, the difference does not count. For flags, for the fields of msghdr and
 iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any two values. --allow
-'sendmsg: payload[1:4] of 16' allows any bytes 1 to 3 in each payload buffer of 16 bytes,
-and 'sendmsg: payload 1[1:4] of 16' only in the second buffer of a message. A field on
-return is another one than before the call. The report names allowed differences that did
-not occur. If a line allows B to set MSG_CMSG_CLOEXEC or close-on-exec, each descriptor
-that another program receives in B must be close-on-exec. To allow one that is not, use a
-line with both values.
+'sendmsg: payload[1:4] of 16' allows any values of bytes 1 to 3 in each payload buffer of
+16 bytes, and 'sendmsg: payload 1[1:4] of 16' only in the second buffer of a message. The
+same field before the call and on return counts as two fields. The report names allowed
+differences that did not occur. If a line allows B to set MSG_CMSG_CLOEXEC or
+close-on-exec, each descriptor that another program receives in B must be close-on-exec.
+To allow one that is not, use a line with both values.
 
-A line applies to every call with its name, unless it begins with the numbers of calls,
-without the program and the time that the report shows there. Without the number of a
-buffer, it is then for messages with one buffer:
+A line applies to every call with its name, unless it begins with the numbers of calls, as
+below. A line that has call numbers but no buffer number applies only to messages with one
+buffer:
 
   --allow 'call 3 of process 2, recvmsg: flags'
   --allow 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'
@@ -90,13 +90,14 @@ differ from itself if several threads or several processes make calls, if it pol
 if the number of bytes or the free space in a stream varies. The report says which of
 these reasons may apply.
 
---self-test runs A until two runs in a row change no other payload bytes, but at most ten
-times, and allows the bytes that changed, such as padding in a struct. It lists them as
---allow lines, each for one buffer in consecutive calls, not counting calls that have no
-such buffer. If the last of ten runs has changed other bytes, the report says that the
-list is not complete. It lists none after the first 4 KiB of a buffer. To allow those of a
-5000-byte buffer, add --allow 'sendmsg: payload[4096:5000] of 5000'. If A differs from
-itself in anything else, scm reports "not compared".
+--self-test runs A until two runs in a row change no further payload bytes, but at most
+ten times. It allows the bytes that changed, such as padding in a struct, and lists them
+as --allow lines. Each line is for one buffer in consecutive calls, not counting calls
+that have no such buffer. If the last of ten runs has changed further bytes, the report
+says that the list is not complete. The list never contains bytes after the first 4 KiB of
+a buffer. To allow those of a 5000-byte buffer, add
+--allow 'sendmsg: payload[4096:5000] of 5000'. If A differs from itself in anything else,
+scm reports "not compared".
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If
@@ -265,11 +266,11 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// mostRuns is how often --self-test runs A, including the run that is compared with B.
+// mostRuns is the maximum number of times that --self-test runs A, including the run that is compared with B.
 const mostRuns = 10
 
-// compareWithItself runs A until two runs in a row bring nothing new, and allows the payload bytes that are not the
-// same each time. It prints any other difference.
+// compareWithItself runs A until two runs in a row change no further bytes, and allows the payload bytes that are
+// not the same each time. It prints any other difference.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]

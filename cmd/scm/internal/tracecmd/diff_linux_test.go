@@ -34,8 +34,8 @@ func TestDiffReport(t *testing.T) {
 	}
 }
 
-// A report says what a line means that did not occur, which differences are next to bytes that vary in A, and what
-// --allow requires. It lists 8 places that vary.
+// For an --allow line that did not occur, a report says which line would have. It also says which differences are
+// next to bytes that vary in A, and what --allow requires. It lists 8 places that vary.
 func TestDiffReportRemarks(t *testing.T) {
 	o, comparison := &diffOptions{}, &recorder.Comparison{}
 	parse := func(line string) *recorder.Allowance {

@@ -58,7 +58,7 @@ func (r *diffReport) add(found []*recorder.Difference) {
 	}
 }
 
-// allows returns what allows the difference, or nil.
+// allows returns the Allowance that allows the difference, or nil.
 func (r *diffReport) allows(d *recorder.Difference) (by *recorder.Allowance) {
 	for _, a := range slices.Concat(r.allowed, r.varying) {
 		if a.Allows(d) {

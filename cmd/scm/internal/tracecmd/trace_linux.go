@@ -105,7 +105,7 @@ TERM, USR1 and USR2 to COMMAND. Before COMMAND has started and after it has ende
 first four end scm. If scm is killed, COMMAND and its children are killed too.
 
 With -p, HUP, INT and TERM end the trace, and the process runs on. The list then contains
-the descriptors that are open, of those that were received during the trace:
+those descriptors received during the trace that are still open:
 
   8008 running: open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
   recvmsg(4<unix stream socket:[3750]>)

@@ -4,7 +4,7 @@
 //
 //	server SOCKET NETWORK ADDRESS
 //
-// If USUAL is set, it calls httpdrain.ListenAndServe instead, and has no other versions.
+// If USUAL is set, it calls httpdrain.ListenAndServe instead, and ignores DIR.does.
 //
 // If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new
 // version that the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error

@@ -53,12 +53,12 @@ const NoFiles = "no-files"
 // NoFilesStrict is the mode NoFiles of a server that ends as in the mode strict.
 const NoFilesStrict = "no-files-strict"
 
-// Apart before a mode runs the server on a thread with a descriptor table of its own, which alone has the socket,
-// unless it has inherited it. It serves one connection after the other.
+// Apart is a prefix of a mode. With it, the server runs on a thread with a descriptor table of its own, and serves one
+// connection after the other. Unless the server inherits the socket, only that table has it.
 const Apart = "apart-"
 
-// Forked before a mode listens, and then serves in a process of its own, which has inherited the socket. That also runs
-// on such a thread.
+// Forked is a prefix of a mode. With it, the server listens, and then serves in a child process, which inherits the
+// socket and also runs on such a thread.
 const Forked = "forked-"
 
 // serveOne is the first argument of a process in the mode forks, which serves the connection at descriptor 3.

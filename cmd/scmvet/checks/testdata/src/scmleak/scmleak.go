@@ -466,7 +466,7 @@ func exactlyOne(conn *net.UnixConn) ([]int, error) {
 	return fds, nil
 }
 
-// After the first round, the variable declared before the loop has descriptors.
+// After the first iteration, the variable declared before the loop has descriptors.
 func rounds(messages []unix.SocketControlMessage, stop func() bool) ([]int, error) {
 	var all []int
 	for _, m := range messages {
@@ -605,7 +605,7 @@ func spelled(m *header) (fd int, err failure) {
 	return fds[0], nil
 }
 
-// A loop over descriptors has a round, which returns.
+// The body of a loop over descriptors runs at least once, and returns.
 func first(message *unix.SocketControlMessage, bad bool) (int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {
@@ -658,7 +658,7 @@ func backwards(message *unix.SocketControlMessage) (int, error) {
 	return -1, errBad
 }
 
-// Each round but the last closes a descriptor.
+// Each iteration but the last closes a descriptor.
 func last(message *unix.SocketControlMessage) (int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {
@@ -674,7 +674,7 @@ func last(message *unix.SocketControlMessage) (int, error) {
 	return -1, errBad
 }
 
-// A loop from the second on may have no round.
+// The body of a loop from the second descriptor on may never run.
 func fromSecond(message *unix.SocketControlMessage) (int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {
@@ -797,7 +797,7 @@ func sized(conn *net.UnixConn, p []byte) ([]int, error) {
 	return rights(oob[:oobn])
 }
 
-// The rest of the list stays open, unless the return is in the last round, or the buffer takes only one descriptor.
+// The rest of the list stays open, unless the return is in the last iteration, or the buffer takes only one descriptor.
 func forgotten(message *unix.SocketControlMessage) (int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {
