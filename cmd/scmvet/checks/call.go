@@ -88,7 +88,7 @@ func (p *pass) flow(to, from ast.Expr, result int) {
 	if obj := p.object(to); obj != nil {
 		p.flows = append(p.flows, assignment{to: obj, from: from, result: result})
 		if isBasic(obj.Type(), types.Int) {
-			p.numbers[obj] = append(p.numbers[obj], from)
+			p.numbers[obj] = append(p.numbers[obj], ast.KeyValueExpr{Key: to, Value: from})
 		}
 	}
 	if s, ok := to.(*ast.SelectorExpr); ok && p.object(s.X) != nil {

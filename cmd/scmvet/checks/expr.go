@@ -27,6 +27,9 @@ func preorder(root ast.Node, stack []ast.Node, visit func(n ast.Node, stack []as
 	})
 }
 
+// contains reports whether a node is in another one.
+func contains(outer, n ast.Node) bool { return outer.Pos() <= n.Pos() && n.End() <= outer.End() }
+
 // found reports whether a node has a descendant that meets a condition.
 func found(n ast.Node, is func(ast.Node) bool) (yes bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -70,17 +73,21 @@ func (p *pass) mentions(n ast.Node, name string) bool {
 	})
 }
 
-// counted returns the list if an expression is the length of one, or nil. The expression may also be a variable or
-// field, if the last assignment above it is such a length.
+// counted returns the list if an expression is the length of one, or nil. The expression may also be a variable, or a
+// field of the same struct, if the last assignment above it is such a length.
 func (p *pass) counted(e ast.Expr) ast.Expr {
 	e = ast.Unparen(e)
 	if n, ok := e.(*ast.CallExpr); ok && id(p.callee(n)) == "len" {
 		return n.Args[0]
 	}
-	for _, from := range slices.Backward(p.numbers[p.object(e)]) {
-		if from.End() < e.Pos() {
-			return p.counted(from)
+	for _, n := range slices.Backward(p.numbers[p.object(e)]) {
+		if n.Value.End() >= e.Pos() {
+			continue
 		}
+		if field, ok := n.Key.(*ast.SelectorExpr); ok && types.ExprString(field) != types.ExprString(e) {
+			return nil
+		}
+		return p.counted(n.Value)
 	}
 	return nil
 }

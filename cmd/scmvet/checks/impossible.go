@@ -104,11 +104,6 @@ func compare(x int64, op token.Token, y constant.Value) bool {
 	return constant.Compare(constant.MakeInt64(x), op, y)
 }
 
-func (f *flow) isCount(e ast.Expr) bool {
-	list := f.counted(e)
-	return list != nil && f.isList(list)
-}
-
 // isList reports whether an expression is a list that has the descriptors or the messages.
 func (f *flow) isList(e ast.Expr) bool { return f.oob == nil && f.tracker.carriers[f.object(e)] }
 
@@ -124,7 +119,6 @@ func (f *flow) isError(e ast.Expr) bool {
 
 // isElse reports whether a statement is in the other branch of an if around the call.
 func (f *flow) isElse(n ast.Node) bool {
-	contains := func(outer ast.Node, at ast.Node) bool { return outer.Pos() <= at.Pos() && at.End() <= outer.End() }
 	return found(f.home, func(m ast.Node) bool {
 		i, ok := m.(*ast.IfStmt)
 		return ok && i.Else != nil && (contains(i.Body, f.CallExpr) && contains(i.Else, n) || contains(i.Else, f.CallExpr) && contains(i.Body, n))

@@ -21,8 +21,8 @@ type pass struct {
 	holds     map[types.Object]string // what variables and fields hold
 	owns      map[types.Object]string // what only a local variable holds
 	params    map[types.Object]bool
-	// what is assigned to variables and fields of type int
-	numbers map[types.Object][]ast.Expr
+	// the assignments to variables and fields of type int
+	numbers map[types.Object][]ast.KeyValueExpr
 	// the control data that is sent or left to a caller, and what is parsed from it
 	passed    map[types.Object]bool
 	aliases   map[types.Object]types.Object // the x of v, ok := x.(T)
@@ -42,7 +42,7 @@ var shared = &analysis.Analyzer{
 func newPass(of *analysis.Pass) *pass {
 	p := &pass{
 		Pass: of, holds: map[types.Object]string{}, owns: map[types.Object]string{}, params: map[types.Object]bool{}, aliases: map[types.Object]types.Object{},
-		passed: map[types.Object]bool{}, summaries: map[types.Object]*summary{}, numbers: map[types.Object][]ast.Expr{},
+		passed: map[types.Object]bool{}, summaries: map[types.Object]*summary{}, numbers: map[types.Object][]ast.KeyValueExpr{},
 	}
 	for _, file := range p.Files {
 		if !p.isTest(file) {

@@ -784,6 +784,181 @@ func (r *reader) number(message *unix.SocketControlMessage) ([]int, error) {
 	return fds, nil
 }
 
+// The literal sets the count of the struct, but not that of the other one.
+func inLiteral(message *unix.SocketControlMessage, other reader) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{n: len(fds)}
+	if r.n == 0 {
+		return nil, errBad
+	}
+	if other.n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+// Each round sets or adds to the count, and the last loop changes it only after the comparison.
+func added(messages []unix.SocketControlMessage) (all []int, err error) {
+	n, sum := 0, 0
+	var list []int
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue
+		}
+		list = append(list, fds...)
+		n = len(list)
+		sum += len(fds)
+	}
+	if n == 0 || sum == 0 {
+		return nil, errBad
+	}
+	for n > 0 {
+		n--
+		unix.Close(list[n])
+	}
+	return nil, nil
+}
+
+// The variable or field is not the count, or not any more.
+func decremented(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := len(fds)
+	n--
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func sometimes(message *unix.SocketControlMessage, is bool) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	if is {
+		n = len(fds)
+	}
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func ofOther(message *unix.SocketControlMessage, r, other *reader) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	r.n = len(fds)
+	if other.n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if r = other; r.n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func countedDown(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := len(fds)
+	for ; n > 0; n-- {
+	}
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func subtracted(message *unix.SocketControlMessage, n int) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n -= len(fds)
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func inNextRound(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	for n := len(fds); ; {
+		if n == 0 {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		n--
+	}
+}
+
+func setElsewhere(message *unix.SocketControlMessage, set func(*int)) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := len(fds)
+	set(&n)
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func index(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := len(fds)
+	for n = range fds {
+	}
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func former(message *unix.SocketControlMessage) (fds []int, err error) {
+	var list []int
+	n := len(list)
+	if list, err = unix.ParseUnixRights(message); err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return list, nil
+}
+
+func appendedTo(messages []unix.SocketControlMessage, all []int) ([]int, error) {
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	var list []int
+	n := len(list)
+	list = append(list, fds...)
+	if n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return list, nil
+}
+
 func sized(conn *net.UnixConn, p []byte) ([]int, error) {
 	size := len(p)
 	oob := make([]byte, size)
@@ -820,6 +995,21 @@ func inLastRound(message *unix.SocketControlMessage, bad bool) (files []*os.File
 		}
 		if bad {
 			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+	}
+	return nil, errBad
+}
+
+func counting(message *unix.SocketControlMessage) (files []*os.File, err error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	left := len(fds)
+	for _, fd := range fds {
+		files = append(files, os.NewFile(uintptr(fd), ""))
+		if left--; left == 0 {
+			return files, nil
 		}
 	}
 	return nil, errBad
