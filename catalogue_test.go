@@ -125,6 +125,7 @@ const expectVariable = "SCM_EXPECT"
 var (
 	scenarios []*scenario.Scenario
 	failures  scenario.Expectations // expected on this kernel, by the built-in list and the files of expectVariable
+	unmatched []error               // the lines of these files that apply to no case
 )
 
 // load sets these variables.
@@ -133,10 +134,14 @@ func load() error {
 	files := filepath.SplitList(os.Getenv(expectVariable))
 	given, unread := scenario.ReadLists(nil, files, false, "scm interop expect --update creates it")
 	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(opponents)), underTest(inside.SCM()), underTest(inside.SCMPair()))
-	_, unknown := scenario.Expect(given.All(), kernel, all, known, nil, opponents[scenario.RunnerName])
+	_, unmatched = scenario.Expect(given.All(), kernel, all, known, nil, opponents[scenario.RunnerName])
 	scenarios, failures = all, scenario.Expectations{List: append(list, given.All()...), System: kernel}
-	return errors.Join(err, unread, expected.ValidateReasons(given.All()), unknown)
+	return errors.Join(err, unread, expected.ValidateReasons(given.All()))
 }
+
+var _ = It("each expected failure in the files of "+expectVariable+" applies to a case", Label(strangers()...), func() {
+	Expect(errors.Join(unmatched...)).To(Succeed())
+})
 
 // A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
 // takes longer than most cases. They end with the batch, so that no other spec sees them.

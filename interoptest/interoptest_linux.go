@@ -76,7 +76,8 @@ func init() {
 // peers/peers.json of a release. None of them may have the library's name. With -short, the only partner is runner.
 //
 // The files list expected failures. A case that fails as expected is skipped, with the reason. One that no longer fails
-// is an error that names the line to remove. If SCM_INTEROP_UPDATE is 1, Run rewrites the last file, as scm interop
+// is an error that names the line to remove. So is a line that applies to no case, unless flags such as -run left out
+// cases. If SCM_INTEROP_UPDATE is 1, Run rewrites the last file, as scm interop
 // expect --update does, provided that every case has run. Lines with VERSIONS need a Library.Version that begins with a
 // digit, and [peer.ModuleVersion] returns "unknown" in tests.
 //
@@ -117,6 +118,13 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 	}
 	if cut != "" {
 		t.Error(cut)
+	}
+	for _, err := range s.unmatched {
+		if len(s.results) == len(s.cases) {
+			t.Error(err)
+		} else {
+			t.Log(err)
+		}
 	}
 	r := report.Report{Cases: s.results, NotAsked: map[string]string{lib.Name: s.notAsked}}
 	t.Log(r.CauseTable(func(c scenario.Result) string { return "go test -run '" + onlyTest(s.tests[c.Name]) + "' -v" }))
@@ -171,6 +179,8 @@ type suite struct {
 	files  []string       // with expected failures
 	lists  scenario.Lists // the built-in one and those of the files
 	update bool
+
+	unmatched []error // the expected failures that apply to no case
 
 	scenarios []*scenario.Scenario
 	us        *scenario.Peer
@@ -304,7 +314,9 @@ func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, err
 			return nil, fmt.Errorf("%s selects nothing: the version of %s is %q here, and must begin with a digit", l, l.Peer, version)
 		}
 	}
-	return scenario.Expect(list, witness.ThisKernel(), scenarios, append(s.partners, s.us), nil, runner)
+	x, unmatched := scenario.Expect(list, witness.ThisKernel(), scenarios, append(s.partners, s.us), nil, runner)
+	s.unmatched = unmatched
+	return x, nil
 }
 
 // runAll runs the cases that the flags select. If the run is cut short, it says why.
@@ -386,7 +398,12 @@ func (s *suite) write(t *testing.T, left string) {
 		t.Fatalf("%s: nothing was written: %s", updateVariable, left)
 	}
 	file := s.lists.File
-	u, err := scenario.UpdateExpectations(s.lists, s.scenarios, scenario.Finished{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
+	known := []string{scenario.RunnerName, scenario.KernelName, s.us.Name}
+	for _, p := range s.partners {
+		known = append(known, p.Name)
+	}
+	u, err := scenario.UpdateExpectations(s.lists, s.scenarios,
+		scenario.Finished{System: witness.ThisKernel(), Known: known, Plan: s.cases, Results: s.results})
 	if err == nil && (s.lists.Missing || len(u.Removed)+len(u.Added) > 0) {
 		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, u.Text, 0o666))
 	}
@@ -397,7 +414,10 @@ func (s *suite) write(t *testing.T, left string) {
 		t.Logf("- %s", l.Text())
 	}
 	for _, a := range u.Added {
-		t.Logf("+ %s\n    for example -run '%s'", a.Text(), s.tests[a.Example])
+		t.Logf("+ %s", a.Text())
+		if a.Example != "" {
+			t.Logf("    for example -run '%s'", s.tests[a.Example])
+		}
 	}
 	if u.Unfinished() {
 		t.Errorf("%s: complete the reasons of the new lines, and remove the \"?\"", file)

@@ -226,7 +226,16 @@ func TestUpdate(t *testing.T) {
 	run(true, "/echo-back/dgram/sends/other ", "", basics)
 	run(true, "partner absent: not here\n", "", "-test.short", basics)
 	run(true, " cases with the runner are not asked: no ", "", "-test.short", basics)
-	run(false, "expected to fail, but does not: "+file+":1: ** cloexec@mine\n", "FAULT=", basics)
+	if err := os.WriteFile(file, []byte("basics/gone leak@mine a\nbasics/{gone,echo-back} cloexec@mine b\n** cloexec@{mine,old} it is planted\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(true, ":1: basics/gone leak@mine applies to no case: no scenario matches \"gone\"\n", "", basics)
+	run(false, `:3: ** cloexec@old applies to no case: no peer is named "old"`, "")
+	run(true, "- ** cloexec@old it is planted\n", update)
+	if text, err := os.ReadFile(file); string(text) != "basics/echo-back cloexec@mine b\n** cloexec@mine it is planted\n" || err != nil {
+		t.Errorf("got %q, %v", text, err)
+	}
+	run(false, "expected to fail, but does not: "+file+":1: basics/echo-back cloexec@mine; "+file+":2: ** cloexec@mine\n", "FAULT=", basics)
 	run(true, "- ** cloexec@mine it is planted\n", "FAULT= "+update)
 	run(true, "PASS", "FAULT=", basics)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,6 +68,51 @@ func TestExpectUpdate(t *testing.T) {
 	}
 	want := fmt.Sprintf("scm: --expect %q and %q are the same file\n", link, expected)
 	runs(t, result{2, "", want}, "interop", "expect", file, "--expect", link, "--expect", expected)
+}
+
+// A line that applies to no case makes the run fail, except for the parts other than the first, and expect --update
+// removes it. Lines about other versions and kernels stay.
+func TestExpectUnmatched(t *testing.T) {
+	dir, folder := oneCase(t), t.TempDir()
+	expected := filepath.Join(folder, "expected.txt")
+	const kept = "# Ours.\n** cloexec@fake it is a fake\n** leak@fake<0.0.1 an old version\n** answer@runner<2.0 an old kernel\n"
+	const stale = "basics/pass-two-fds leak@fake it was removed\nbasics/pass-1-fd leak@fake it was renamed\n** leak@gone no such peer\n"
+	old := kept + stale + "basics/{pass-one-fd,moved} leak@fake<0.0.1 part of it was removed\n"
+	if err := os.WriteFile(expected, []byte(old), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "r.json")
+	run := func(args ...string) result {
+		return command(t, append([]string{"interop", "run", "--catalogue", dir, "--builtin=false", "--peer", "fake=" + program(t, "faulty") + " --fault cloexec",
+			"--expect", expected, "--report", file, "--report", filepath.Join(folder, "r.xml")}, args...)...)
+	}
+	const line = "expected.txt:5: basics/pass-two-fds leak@fake applies to no case: no scenario matches \"pass-two-fds\"\n"
+	for _, c := range []struct {
+		args []string
+		code int
+	}{{nil, 1}, {[]string{"--shard", "1/1"}, 1}, {[]string{"--shard", "2/2"}, 0}, {[]string{"--run", "basics"}, 0}} {
+		r := run(c.args...)
+		if failure := strings.Contains(contents(t, filepath.Join(folder, "r.xml")), "<failure"); r.code != c.code || !strings.Contains(r.stdout, line) || failure != (c.code == 1) {
+			t.Errorf("%v: got %v, a failure in JUnit: %v; want exit status %d and %s", c.args, r, failure, c.code, line)
+		}
+	}
+	if r := run(); !like(r.stdout, "…\nOf … cases, … failed as expected. Expected failures that apply to no\n  case: 4.\n…") {
+		t.Errorf("got %v", r)
+	}
+	annotations := exec.Command(program(t, "scm"), "interop", "summary", "--annotations", file)
+	annotations.Env = append(os.Environ(), "GITHUB_WORKSPACE="+folder)
+	const at = "::error file=expected.txt,line=%d,title=scm interop%%3A expected failure::…\n"
+	ends(t, result{0, fmt.Sprintf(at+at+at+at, 5, 6, 7, 8), ""}, annotations)
+	const changes = "- basics/pass-two-fds leak@fake …\n- basics/pass-1-fd leak@fake …\n- ** leak@gone …\n- basics/{pass-one-fd,moved} leak@fake<0.0.1 …\n+ basics/pass-one-fd leak@fake<0.0.1 …\n"
+	expect := []string{"interop", "expect", file, "--catalogue", dir, "--expect", expected}
+	runs(t, result{code: 1, stdout: changes}, expect...)
+	runs(t, result{stdout: changes}, append(expect, "--update")...)
+	if now := contents(t, expected); now != kept+"basics/pass-one-fd leak@fake<0.0.1 part of it was removed\n" {
+		t.Errorf("got the file %s", now)
+	}
+	if r := run(); r.code != 0 || strings.Contains(r.stdout, "apply to no case") {
+		t.Errorf("after the update, got %v", r)
+	}
 }
 
 // expect creates no file for a report that it rejects.

@@ -101,12 +101,34 @@ func TestValidate(t *testing.T) {
 		if strings.Contains(text, "{") {
 			head = l[0].String() + `: the alternative "ic" applies to no case`
 		}
-		if err := Validate(l, seats, peers); err == nil || err.Error() != head+want {
+		if err := Validate(l, seats, peers); len(err) != 1 || err[0].Error() != head+want {
 			t.Errorf("got %v, want %s%s", err, head, want)
 		}
 	}
 	if err := Validate(parse(t, "** {leak,cloexec}@{one,gone}>=8 w\ngroup/{id,one} leak@runner:receives w\n** leak@kernel<1.2 w"), seats, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// Prune removes what Validate rejects, and nothing else.
+func TestPrune(t *testing.T) {
+	peers := []string{"one", "two", Runner, Kernel}
+	for old, want := range map[string]string{
+		"# a\n** leak@tow w\n\n** leak@one  w\n":                            "# a\n\n** leak@one  w\n",
+		"group/{id,ic} leak@one why":                                        "group/id leak@one why\n",
+		"group/{ic,id,one}/* {leak,cloexec}@{one,tow}<2:sends flaky: w\r\n": "group/{id,one}/* leak@one<2:sends flaky: w\r\ngroup/one/* cloexec@one<2:sends flaky: w\r\n",
+		"group/{id,one} {leak,cloexec}@one:receives w\n":                    "group/id leak@one:receives w\ngroup/id cloexec@one:receives w\n",
+		"\ufeffgroup/o{f,ne,ld} leak@kernel<5.1 w\n":                        "\ufeffgroup/of leak@kernel<5.1 w\n",
+		"{group,gone}/i{d,}/{stream,dgram} leak@one w":                      "group/id/stream leak@one w\n",
+		"{gone,lost}/id leak@one w\n":                                       "",
+	} {
+		u := Prune([]byte(old), parse(t, old), seats, peers)
+		if string(u.Text) != want || len(u.Removed) == 0 {
+			t.Errorf("%q: got %q, want %q", old, u.Text, want)
+		}
+		if err := Validate(parse(t, string(u.Text)), seats, peers); err != nil {
+			t.Errorf("%q: the new list has %v", old, err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("g/{i,j}/stream {answer,leak}@x:sends flaky: ? a link\n!h*/?/dgram cloexec@y<8.10 why")
 	f.Add("g/i leak@x why\ng/j leak@x flaky: why\n** answer@y gone\n")
 	cases := shown("i/dgram/x/y=leak@x,cloexec@y ~j/dgram/x/y=answer@x i/stream/y/x k/dgram/x/x=leak@x")
+	peers := []string{"x", "y", Runner, Kernel}
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := Parse("file", []byte(text), form)
 		if err != nil {
@@ -25,7 +26,11 @@ func FuzzParse(f *testing.F) {
 			if err != nil || len(again) != 1 || again[0].Text() != l.Text() || !reflect.DeepEqual(again[0].Pattern, l.Pattern) {
 				t.Errorf("%q: got %v, %v", l.Text(), again, err)
 			}
-			_ = Validate([]Line{l}, seats, []string{"x", "y", Runner, Kernel})
+		}
+		pruned := Prune([]byte(text), list, seats, peers)
+		left, err := Parse("file", pruned.Text, form)
+		if unmatched := Validate(left, seats, peers); err != nil || unmatched != nil {
+			t.Errorf("%q: without what applies to no case, it is %q: %v, %v", text, pruned.Text, err, unmatched)
 		}
 		if u := Rewrite([]byte(text), list, nil, true, nil); string(u.Text) != text {
 			t.Errorf("%q: without cases, an update writes %q", text, u.Text)

@@ -11,12 +11,14 @@ import (
 type Alternative struct {
 	Text string
 	Only Pattern
+
+	brace int // the number of the braces
 }
 
 // Alternatives returns the texts in all braces of the pattern.
 func (p Pattern) Alternatives() (list []Alternative) {
 	before, rest := "", p.text
-	for {
+	for brace := 0; ; brace++ {
 		head, tail, open := strings.Cut(rest, "{")
 		if !open {
 			return list
@@ -25,11 +27,36 @@ func (p Pattern) Alternatives() (list []Alternative) {
 		before += head
 		for _, text := range strings.Split(inside, ",") {
 			if only, err := ParsePattern(before + text + after); err == nil {
-				list = append(list, Alternative{text, only})
+				list = append(list, Alternative{text, only, brace})
 			}
 		}
 		before += "{" + inside + "}"
 		rest = after
+	}
+}
+
+// without returns the pattern without these alternatives. At least one in each pair of braces must remain.
+func (p Pattern) without(list []Alternative) Pattern {
+	left := map[int][]string{}
+	for _, alt := range p.Alternatives() {
+		if !slices.ContainsFunc(list, func(gone Alternative) bool { return gone.brace == alt.brace && gone.Text == alt.Text }) {
+			left[alt.brace] = append(left[alt.brace], alt.Text)
+		}
+	}
+	var b strings.Builder
+	for brace, rest := 0, p.text; ; brace++ {
+		head, tail, open := strings.Cut(rest, "{")
+		b.WriteString(head)
+		switch {
+		case !open:
+			p, _ = ParsePattern(b.String()) // it has fewer alternatives than one that could be parsed
+			return p
+		case len(left[brace]) == 1:
+			b.WriteString(left[brace][0])
+		default:
+			b.WriteString("{" + strings.Join(left[brace], ",") + "}")
+		}
+		_, rest, _ = strings.Cut(tail, "}")
 	}
 }
 

@@ -33,25 +33,35 @@ func (l *Line) fits(s Seat) bool {
 	return (l.Role == "" || l.Role == s.Role) && (l.Check != Cloexec || !s.NoCloexec)
 }
 
-// Validate returns an error for the first line, or alternative in its pattern, that can apply to no case. The seats are
+// Validate returns an error for each line, or alternative in its pattern, that can apply to no case. The seats are
 // those of all scenarios. A seat without a peer is one of every peer except Kernel. If peers is not nil, it has the
 // names of all peers that lines may be about.
-func Validate(list []Line, seats []Seat, peers []string) error {
+func Validate(list []Line, seats []Seat, peers []string) (unmatched []error) {
 	for i := range list {
 		l := &list[i]
-		if peers != nil && !slices.Contains(peers, l.Peer) {
-			return fmt.Errorf("%s applies to no case: no peer is named %q%s", l, l.Peer, DidYouMean(l.Peer, peers))
+		why, alts := l.unmatched(seats, peers)
+		if why != "" {
+			unmatched = append(unmatched, fmt.Errorf("%s applies to no case: %s", l, why))
 		}
-		if !slices.ContainsFunc(seats, func(s Seat) bool { return l.fitsPattern(s, l.Pattern) }) {
-			return fmt.Errorf("%s applies to no case: %s", l, l.whyNone(seats, l.Pattern))
-		}
-		for _, alt := range l.Pattern.Alternatives() {
-			if !slices.ContainsFunc(seats, func(s Seat) bool { return l.fitsPattern(s, alt.Only) }) {
-				return fmt.Errorf("%s: the alternative %q applies to no case: %s", l, alt.Text, l.whyNone(seats, alt.Only))
-			}
+		for _, alt := range alts {
+			unmatched = append(unmatched, fmt.Errorf("%s: the alternative %q applies to no case: %s", l, alt.Text, l.whyNone(seats, alt.Only)))
 		}
 	}
-	return nil
+	return unmatched
+}
+
+// unmatched returns why the line can apply to no case or, if it can, the alternatives in its pattern that cannot.
+func (l *Line) unmatched(seats []Seat, peers []string) (why string, alts []Alternative) {
+	none := func(p Pattern) bool {
+		return !slices.ContainsFunc(seats, func(s Seat) bool { return l.fitsPattern(s, p) })
+	}
+	switch {
+	case peers != nil && !slices.Contains(peers, l.Peer):
+		return fmt.Sprintf("no peer is named %q%s", l.Peer, DidYouMean(l.Peer, peers)), nil
+	case none(l.Pattern):
+		return l.whyNone(seats, l.Pattern), nil
+	}
+	return "", slices.DeleteFunc(l.Pattern.Alternatives(), func(alt Alternative) bool { return !none(alt.Only) })
 }
 
 // fitsPattern is like Selects with another pattern, for any version.

@@ -2,6 +2,7 @@ package expected
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,12 +22,12 @@ type Shown struct {
 // An Update contains the new text of a list, and what has changed.
 type Update struct {
 	Text    []byte
-	Removed []Line  // their failures did not occur in all cases
+	Removed []Line  // their failures did not occur in all cases, or they apply to no case
 	Noted   []Line  // the same, but a missing failure is only a note
 	Added   []Added // sorted
 }
 
-// An Added is a new line, and a case in which the failure occurred.
+// An Added is a new line, and a case in which the failure occurred, or "" if the line replaces one of Removed.
 type Added struct {
 	Line
 	Example string
@@ -48,7 +49,7 @@ func Rewrite(text []byte, lines, given []Line, strict bool, shown []Shown) (u Up
 		byKey[key] = append(byKey[key], s)
 	}
 	all := slices.Concat(lines, given)
-	removed := map[int]bool{} // by number, because several lines can have the same one
+	removed := map[int][]string{} // by number, because several lines can have the same one
 	for _, l := range lines {
 		missing := func(s Shown) bool {
 			return !s.Failed && !s.Flaky && l.SelectsAny(s.Seats) && !MayPass(all, l.Key(), s.Seats)
@@ -59,12 +60,12 @@ func Rewrite(text []byte, lines, given []Line, strict bool, shown []Shown) (u Up
 			u.Noted = append(u.Noted, l)
 		default:
 			u.Removed = append(u.Removed, l)
-			removed[l.Number] = true
+			removed[l.Number] = nil
 		}
 	}
 	stay, gone := map[string][]Line{}, map[string][]Line{} // by Key
 	for i, l := range all {
-		if i < len(lines) && removed[l.Number] {
+		if _, is := removed[l.Number]; is && i < len(lines) {
 			gone[l.Key()] = append(gone[l.Key()], l)
 		} else {
 			stay[l.Key()] = append(stay[l.Key()], l)
@@ -75,6 +76,30 @@ func Rewrite(text []byte, lines, given []Line, strict bool, shown []Shown) (u Up
 	}
 	slices.SortFunc(u.Added, func(a, b Added) int { return cmp.Compare(a.Text(), b.Text()) })
 	u.Text = rewritten(text, removed, u.Added)
+	return u
+}
+
+// Prune removes the lines, and the alternatives in their patterns, for which Validate returns an error.
+func Prune(text []byte, lines []Line, seats []Seat, peers []string) (u Update) {
+	left, changed := map[int][]string{}, map[int]bool{} // by number
+	for _, l := range lines {
+		why, alts := l.unmatched(seats, peers)
+		var kept []string
+		if why != "" || len(alts) > 0 {
+			u.Removed = append(u.Removed, l)
+			changed[l.Number] = true
+		}
+		if len(alts) > 0 {
+			l.Pattern = l.Pattern.without(alts)
+			u.Added = append(u.Added, Added{Line: l})
+		}
+		if why == "" {
+			kept = []string{l.Text()}
+		}
+		left[l.Number] = append(left[l.Number], kept...)
+	}
+	maps.DeleteFunc(left, func(number int, _ []string) bool { return !changed[number] })
+	u.Text = rewritten(text, left, nil)
 	return u
 }
 
@@ -143,8 +168,8 @@ func (s Shown) candidates(gone []Line) (list []Line) {
 	return list
 }
 
-// rewritten returns the text without the removed lines, and with the new ones at its end.
-func rewritten(text []byte, removed map[int]bool, added []Added) []byte {
+// rewritten returns the text with these lines, by number, replaced by others, and with the new ones at its end.
+func rewritten(text []byte, replaced map[int][]string, added []Added) []byte {
 	old, marked := strings.CutPrefix(string(text), byteOrderMark)
 	end, number := "\n", 0
 	var b strings.Builder
@@ -158,8 +183,12 @@ func rewritten(text []byte, removed map[int]bool, added []Added) []byte {
 		if len(added) > 0 && !strings.HasSuffix(l, "\n") {
 			l = strings.TrimSuffix(l, "\r") + end
 		}
-		if !removed[number] {
+		by, is := replaced[number]
+		if !is {
 			b.WriteString(l)
+		}
+		for _, text := range by {
+			b.WriteString(text + end)
 		}
 	}
 	for _, a := range added {

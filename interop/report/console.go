@@ -227,11 +227,11 @@ func appendCounts(row []string, counts ...int) []string {
 // writeEnd writes the summary of the run. It ends with sentences.
 func (r *Report) writeEnd(out *text) {
 	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.usedPeers()), len(r.Peers), r.Seconds)
-	if len(r.KernelPasses) > 0 {
-		out.paragraph(kernelPassesTitle + ":")
-	}
-	for _, line := range r.shownKernelPasses() {
-		out.block("  ", line)
+	for _, list := range r.lineLists() {
+		out.paragraph(list.Title + ":")
+		for _, line := range list.Lines() {
+			out.block("  ", line)
+		}
 	}
 	for _, c := range r.Cases {
 		if name, socketType, a, b := splitCaseName(c.Name); c.Verdict == scenario.Fail && a == scenario.RunnerName && b == a {

@@ -72,7 +72,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"Cases":      cases,
 		"Rules":      rules,
 		"Replay":     replay,
-		"Backports":  map[string]any{"Title": kernelPassesTitle, "Lines": r.shownKernelPasses()},
+		"Lists":      r.lineLists(),
 		"Causes":     causes[:shown],
 		"MoreCauses": causes[shown:],
 		"Expected":   r.ExpectedFailures(),

@@ -53,9 +53,14 @@ func (r *Report) JUnit(w io.Writer) error {
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		all.Suites = append(all.Suites, groups[group])
 	}
+	run := &junit.Suite{Name: "run"}
+	if r.UnmatchedFaults() > 0 {
+		run.Add(junit.Case{Class: "run", Name: unmatchedTitle}, "failure", shorten(strings.Join(r.Unmatched, "; "), maxMessage), safeLines(r.Unmatched))
+	}
 	if list := r.runErrors("cut short: " + r.Cut); len(list) > 0 {
-		run := &junit.Suite{Name: "run"}
 		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
+	}
+	if run.Tests > 0 {
 		all.Suites = append(all.Suites, run)
 	}
 	return all.Write(w)

@@ -56,11 +56,11 @@ func (r *Report) Markdown(w io.Writer) error {
 	for _, group := range unused {
 		peers.printf("- %s\n", escapeMarkdown(group))
 	}
-	if len(r.KernelPasses) > 0 {
-		peers.printf("\n%s%s:\n\n", strings.ToUpper(kernelPassesTitle[:1]), kernelPassesTitle[1:])
-	}
-	for _, line := range r.shownKernelPasses() {
-		peers.printf("- %s\n", escapeMarkdown(line))
+	for _, list := range r.lineLists() {
+		peers.printf("\n%s%s:\n\n", strings.ToUpper(list.Title[:1]), list.Title[1:])
+		for _, line := range list.Lines() {
+			peers.printf("- %s\n", escapeMarkdown(line))
+		}
 	}
 	tail := truncate(peers.String(), maxBytes/4)
 

@@ -38,6 +38,11 @@ type Report struct {
 
 	LeftOut int `json:"left_out,omitempty"` // number of cases that --run, --skip, --shard and --few-pairs left out
 
+	// Unmatched contains an error for each expected failure that applies to no case. It fails the run, unless Part is set:
+	// other parts of the run, such as the first shard, fail then.
+	Unmatched []string `json:"unmatched,omitempty"`
+	Part      bool     `json:"part,omitempty"` // there was a --run, a --skip or a shard other than the first
+
 	Cut   string            `json:"cut,omitempty"`   // why the run ended early
 	Error string            `json:"error,omitempty"` // why it ended before its first case
 	Cases []scenario.Result `json:"cases"`
@@ -114,6 +119,14 @@ func (t *Totals) count(v scenario.Verdict) {
 // scenarios together.
 func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unexpected() }
 
+// UnmatchedFaults returns the number of expected failures that apply to no case, if they fail the run.
+func (r *Report) UnmatchedFaults() int {
+	if r.Part {
+		return 0
+	}
+	return len(r.Unmatched)
+}
+
 // Verdicts returns the number of cases that have a verdict, in peer scenarios and kernel scenarios
 // together.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
@@ -137,6 +150,9 @@ func (r *Report) Headline() string {
 	var parts []string
 	if r.Unexpected() > 0 {
 		parts = append(parts, "not as expected")
+	}
+	if n := r.UnmatchedFaults(); n > 0 {
+		parts = append(parts, fmt.Sprintf("%s: %d", unmatchedTitle, n))
 	}
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d not run", n))

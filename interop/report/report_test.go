@@ -187,7 +187,7 @@ func TestTotals(t *testing.T) {
 // A report names each expected failure that was set aside because the kernel does not fail it, once and sorted.
 func TestKernelPasses(t *testing.T) {
 	kernel := []string{}
-	for i := range maxKernelPasses + 2 {
+	for i := range maxLines + 2 {
 		kernel = append(kernel, fmt.Sprintf("file:%02d: a/b answer@kernel<6.7", i))
 	}
 	r := Begin("v1.0.0", nil, &scenario.Expectations{StrictKernel: true})
@@ -200,7 +200,7 @@ func TestKernelPasses(t *testing.T) {
 	if !r.StrictKernel || !slices.Equal(r.KernelPasses, kernel) {
 		t.Errorf("got %v, %q", r.StrictKernel, r.KernelPasses)
 	}
-	shown := append(kernel[:maxKernelPasses:maxKernelPasses], "… and 2 more")
+	shown := append(kernel[:maxLines:maxLines], "… and 2 more")
 	for _, ext := range []string{".txt", ".md", ".html"} {
 		var b strings.Builder
 		if err := Formats[ext](r, &b); err != nil {

@@ -48,6 +48,9 @@ func (r *Report) Verdict() string {
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
 		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
 	}
+	if n := r.UnmatchedFaults(); n > 0 {
+		text += fmt.Sprintf(". %s%s: %d", strings.ToUpper(unmatchedTitle[:1]), unmatchedTitle[1:], n)
+	}
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 

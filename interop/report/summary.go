@@ -22,7 +22,7 @@ const builtinList = "built-in list"
 // The limits keep Summary within maxSummaryLines.
 const (
 	maxSummaryLines  = 40
-	maxSummaryCauses = 18
+	maxSummaryCauses = 14
 	maxReplays       = 3
 	maxSummaryText   = 120 // characters of a finding
 	maxSummaryUnused = 8   // reasons why peers were not used
@@ -57,6 +57,9 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	if n := len(r.KernelPasses); n > 0 {
 		first := codeMarkdown(shorten(r.KernelPasses[0], maxSummaryText))
 		b.printf("\nExpected failures set aside, because this kernel does not fail them (a vendor may have backported the change): %d, for example %s.\n", n, first)
+	}
+	if n := len(r.Unmatched); n > 0 {
+		b.printf("\nExpected failures that apply to no case: %d, for example %s.\n", n, codeMarkdown(shorten(r.Unmatched[0], maxSummaryText)))
 	}
 	if page != "" {
 		b.printf("\n%s shows every case. If the job uploads it, it is among the job's artifacts.\n", codeMarkdown(page))
@@ -187,10 +190,18 @@ func (r *Report) Annotations(w io.Writer, workspace string) error {
 	return err
 }
 
-// annotations returns the errors of the run, then the causes, the most frequent first.
+// annotations returns the errors of the run, then the expected failures that apply to no case, and then the causes, the
+// most frequent first.
 func (r *Report) annotations(workspace string) (list []annotation) {
 	for _, text := range r.runErrors("cut short: " + r.Cut) {
 		list = append(list, annotation{text: text})
+	}
+	if r.UnmatchedFaults() > 0 {
+		for _, text := range r.Unmatched {
+			a := annotation{title: "expected failure"}
+			a.file, a.line, a.text = placeOf(text, workspace)
+			list = append(list, a)
+		}
 	}
 	for _, c := range r.Causes() {
 		a := annotation{cases: c.Cases}

@@ -75,7 +75,8 @@ func TestSummary(t *testing.T) {
 // hostileReport returns a report with many causes, each with text that tries to inject something.
 func hostileReport(causes int) *Report {
 	const hostile = "x\n::error::forged\r\n%0A::error::forged ##[error]forged `|**b** @user <img src=x> [a](b) ```\x1b\u2028 "
-	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}, KernelPasses: []string{hostile, hostile}}
+	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}, KernelPasses: []string{hostile, hostile},
+		LeftOut: 1, Unmatched: []string{"f:1: " + hostile, hostile}}
 	verdicts := []scenario.Verdict{scenario.Fail, scenario.UnexpectedPass, scenario.NotRun, scenario.Flaky}
 	for i := range causes {
 		peer := fmt.Sprintf("%s%d", hostile, i)
@@ -168,11 +169,11 @@ func TestAnnotationsWithHostileText(t *testing.T) {
 	escapes := regexp.MustCompile(`%(25|3A|2C|0A|0D)`)
 	for _, causes := range []int{0, 1, 9, 10, 500} {
 		lines := annotationsOf(t, hostileReport(causes), "/nowhere")
-		if want := min(causes+1, maxAnnotations); len(lines) != want { // 1 for the run
+		if want := min(causes+3, maxAnnotations); len(lines) != want { // 1 for the run, 2 for lines
 			t.Errorf("%d causes: %d annotations, want %d", causes, len(lines), want)
 		}
 		const more = "; see the summary and the reports\n"
-		if got := strings.HasSuffix(lines[len(lines)-1], more); got != (causes+1 > maxAnnotations) {
+		if got := strings.HasSuffix(lines[len(lines)-1], more); got != (causes+3 > maxAnnotations) {
 			t.Errorf("%d causes: the last annotation is %q", causes, lines[len(lines)-1])
 		}
 		for _, l := range lines {
@@ -207,6 +208,30 @@ func TestAnnotationsOfLines(t *testing.T) {
 		if got := annotationsOf(t, r, c.workspace); !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s: got %q\nwant %q", c.gone, got, c.want)
 		}
+	}
+}
+
+// An expected failure that applies to no case fails the run and is annotated, unless the run was one of a part.
+func TestUnmatched(t *testing.T) {
+	r := &Report{Totals: Totals{Pass: 2}, Unmatched: []string{"f.txt:3: ** leak@x applies to no case: why"}}
+	want := []string{"::error file=f.txt,line=3,title=scm interop%3A expected failure::** leak@x applies to no case: why\n"}
+	if got := annotationsOf(t, r, ""); !slices.Equal(got, want) || r.Headline() != unmatchedTitle+": 1" {
+		t.Errorf("got %q, %q", got, r.Headline())
+	}
+	for _, part := range []bool{false, true} {
+		r.Part = part
+		for ext, write := range Formats {
+			var b strings.Builder
+			if err := write(r, &b); err != nil || strings.Contains(b.String(), "** leak") == (part && ext == ".xml") && ext != ".md" {
+				t.Errorf("%s of a part, %v: %v\n%s", ext, part, err, b.String())
+			}
+		}
+		if got := summaryOf(t, r, ""); !strings.Contains(strings.Join(got, "\n"), "f.txt:3: ** leak@x") {
+			t.Errorf("the summary is %q", got)
+		}
+	}
+	if got := annotationsOf(t, r, ""); got != nil || r.Headline() != asExpected {
+		t.Errorf("of a part: got %q, %q", got, r.Headline())
 	}
 }
 

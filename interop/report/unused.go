@@ -32,13 +32,38 @@ func (r *Report) unusedByReason() map[string][]string {
 // kernelPassesTitle is the text before the expected failures in KernelPasses.
 const kernelPassesTitle = "expected failures set aside, because this kernel does not fail them (a vendor may have backported the change; with --strict-kernel, the run fails)"
 
-// maxKernelPasses is the number of these expected failures that a report shows.
-const maxKernelPasses = 10
+// unmatchedTitle is the text before the lines in Unmatched.
+const unmatchedTitle = "expected failures that apply to no case"
 
-// shownKernelPasses returns KernelPasses. If there are too many, it replaces the last ones with their number.
-func (r *Report) shownKernelPasses() []string {
-	if more := len(r.KernelPasses) - maxKernelPasses; more > 0 {
-		return append(slices.Clone(r.KernelPasses[:maxKernelPasses]), fmt.Sprintf("… and %d more", more))
+// A lineList has expected failures that a report shows below a title.
+type lineList struct {
+	Title string
+	All   []string
+}
+
+// lineLists returns the lists that are not empty.
+func (r *Report) lineLists() (lists []lineList) {
+	if len(r.KernelPasses) > 0 {
+		lists = append(lists, lineList{kernelPassesTitle, r.KernelPasses})
 	}
-	return r.KernelPasses
+	if len(r.Unmatched) > 0 {
+		title := unmatchedTitle + ` ("scm interop expect --update" removes them`
+		if r.Part {
+			title += "; in the first shard, or without --run and --skip, the run fails"
+		}
+		title += ")"
+		lists = append(lists, lineList{title, r.Unmatched})
+	}
+	return lists
+}
+
+// maxLines is the number of expected failures that a report shows below a title.
+const maxLines = 10
+
+// Lines returns the list. If it is too long, it replaces the last ones with their number.
+func (l lineList) Lines() []string {
+	if more := len(l.All) - maxLines; more > 0 {
+		return append(slices.Clone(l.All[:maxLines]), fmt.Sprintf("… and %d more", more))
+	}
+	return l.All
 }

@@ -68,10 +68,10 @@ type Expectations struct {
 	StrictKernel bool
 }
 
-// Expect selects the lines about peers of the plan, in their versions, and sets aside the others. It returns an error
-// if a line, or an alternative in its pattern, could not apply to any case.
-func Expect(list []expected.Line, system expected.System, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
-	x := &Expectations{System: system}
+// Expect selects the lines about peers of the plan, in their versions, and sets aside the others. It also returns an
+// error for each line, or alternative in its pattern, that could not apply to any case.
+func Expect(list []expected.Line, system expected.System, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (x *Expectations, unmatched []error) {
+	x = &Expectations{System: system}
 	versions := map[string]string{} // of the peers of the plan
 	for _, p := range append(slices.Clone(peers), runner, runner.Kernel()) {
 		versions[p.Name] = system.Version(p.Name, p.Hello.Version)
@@ -93,7 +93,7 @@ func Expect(list []expected.Line, system expected.System, scenarios []*Scenario,
 // ValidateExpectations returns an error if a line, or an alternative in its pattern, could not apply to any case of the
 // scenarios, whatever the peers, their versions and the kernel are.
 func ValidateExpectations(list []expected.Line, scenarios []*Scenario) error {
-	return expected.Validate(list, seatsOf(scenarios), nil)
+	return errors.Join(expected.Validate(list, seatsOf(scenarios), nil)...)
 }
 
 // startsOf returns the start of every case of the scenario.
@@ -193,19 +193,25 @@ type Finished struct {
 	System       expected.System
 	StrictKernel bool              // as in Expectations
 	Versions     map[string]string // of the peers that took part, by name; "" if unknown
+	Known        []string          // the peers that lines may be about
 	Plan         []Case            // the cases of a whole run; nil if they are all cases of these peers
 	Results      []Result
 }
 
-// UpdateExpectations updates the last list after a run of all scenarios, or of all peer scenarios.
+// UpdateExpectations updates the last list after a run of all scenarios, or of all peer scenarios. It also removes what
+// applies to no case from it.
 func UpdateExpectations(lists Lists, scenarios []*Scenario, run Finished) (u expected.Update, err error) {
-	if err = ValidateExpectations(lists.All(), scenarios); err == nil {
-		err = run.setCases(scenarios)
+	if err = run.setCases(scenarios); err != nil {
+		return u, err
 	}
+	pruned := expected.Prune(lists.Text, lists.Last, seatsOf(scenarios), run.Known)
+	last, err := ParseExpectations(lists.File, pruned.Text)
 	if err != nil {
 		return u, err
 	}
-	return expected.Rewrite(lists.Text, lists.Last, lists.Given, run.StrictKernel, run.shown()), nil
+	u = expected.Rewrite(pruned.Text, last, lists.Given, run.StrictKernel, run.shown())
+	u.Removed, u.Added = append(pruned.Removed, u.Removed...), append(pruned.Added, u.Added...)
+	return u, nil
 }
 
 // shown returns what the results show about each check of each peer.

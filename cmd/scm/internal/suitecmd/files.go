@@ -70,7 +70,8 @@ FILE. --expect=none turns off the built-in list.
 
 --update removes a line if its failure did not occur in a case that the line selects, unless
 a line whose reason begins with "flaky:" selects the case too. For the cases in which it did
-occur, it adds lines with the same reason. The reason of any other new line begins with "?".
+occur, it adds lines with the same reason. It also removes lines, and alternatives in their
+braces, that apply to no case. The reason of any other new line begins with "?".
 Complete it and remove the "?" before the next run, which otherwise rejects the file. If only
 some partners or some runs showed a failure, the new reason begins with "flaky: ?". Flaky
 lines stay. So do lines about some releases of Linux, such as kernel<5.15, unless the run had
@@ -82,8 +83,7 @@ ended normally. With --kernel=false, lines about the kernel stay.
 Exit status:
   0  there is nothing to change, or --update has changed the file
   1  there is something to change
-  2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
-     line of the file applies to no case
+  2  wrong usage, or the report is of a part of the cases or of other scenarios
   4  the file cannot be written`
 
 // expectOptions contains the flags of expect.
@@ -123,7 +123,9 @@ func (o *expectOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	versions := map[string]string{} // of the peers that took part
+	known := []string{scenario.KernelName}
 	for _, p := range r.Peers {
+		known = append(known, p.Name)
 		if p.NotRun == "" {
 			versions[p.Name] = p.Version
 		}
@@ -132,6 +134,7 @@ func (o *expectOptions) run(cmd *cobra.Command, args []string) error {
 		System:       r.System.Identity(),
 		StrictKernel: r.StrictKernel,
 		Versions:     versions,
+		Known:        known,
 		Results:      r.Cases,
 	})
 	if err != nil {
@@ -162,7 +165,10 @@ func printUpdate(w io.Writer, u expected.Update) {
 		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l.Text()))
 	}
 	for _, a := range u.Added {
-		fmt.Fprintf(w, "+ %s\n    for example %s\n", display.Line(a.Text()), display.Line(a.Example))
+		fmt.Fprintf(w, "+ %s\n", display.Line(a.Text()))
+		if a.Example != "" {
+			fmt.Fprintf(w, "    for example %s\n", display.Line(a.Example))
+		}
 	}
 }
 

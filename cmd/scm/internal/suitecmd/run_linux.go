@@ -199,10 +199,7 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	if p.runner, err = process.Runner(); err != nil {
 		return cli.Broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	p.expect, err = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
-	if err != nil {
-		return err
-	}
+	p.expect, p.unmatched = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
 	return p.selectCases()
 }
 
@@ -259,6 +256,10 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	}
 	r := report.Begin(cli.Version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Required, r.NotAsked, r.NoFiles, r.LeftOut = p.required, p.notAsked, p.noFiles, p.leftOut
+	r.Part = len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard.I > 1
+	for _, err := range p.unmatched {
+		r.Unmatched = append(r.Unmatched, err.Error())
+	}
 	stream, err := r.Stream(o.reports)
 	if err != nil {
 		exit := cli.WriteError(err)
@@ -287,7 +288,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	switch {
 	case outcome.Broken != nil:
 		return r, cli.Broken(outcome.Broken)
-	case r.Unexpected() > 0:
+	case r.Unexpected()+r.UnmatchedFaults() > 0:
 		return r, cli.Exit(cli.ExitFail, nil)
 	case r.Totals.NotRun+r.Kernel.NotRun > 0:
 		return r, cli.Exit(cli.ExitBroken, nil)

@@ -107,6 +107,7 @@ type plan struct {
 	external  bool // the scenarios are those of --catalogue
 	expected  []expected.Line
 	expect    *scenario.Expectations
+	unmatched []error // the expected failures that apply to no case
 	filter    scenario.Filter
 	fewPairs  bool
 	peersOnly bool // without the scenarios of the kernel
