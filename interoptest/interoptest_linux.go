@@ -116,9 +116,6 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		s.write(t, cut)
 		return
 	}
-	if cut != "" {
-		t.Error(cut)
-	}
 	for _, err := range s.unmatched {
 		if len(s.results) == len(s.cases) {
 			t.Error(err)
@@ -126,8 +123,11 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 			t.Log(err)
 		}
 	}
-	r := report.Report{Cases: s.results, NotAsked: map[string]string{lib.Name: s.notAsked}}
+	r := report.Report{Cases: s.results, Cut: cut, NotAsked: map[string]string{lib.Name: s.notAsked}}
 	t.Log(r.CauseTable(func(c scenario.Result) string { return "go test -run '" + onlyTest(s.tests[c.Name]) + "' -v" }))
+	if cut != "" {
+		t.Error(r.CutText())
+	}
 }
 
 // onlyTest returns a pattern for -run that selects only this test.
@@ -341,11 +341,11 @@ func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 			s.judge(t, r)
 		})
 		if ctx.Err() != nil { // the session would start peers for each further case
-			return "cut short: " + context.Cause(ctx).Error()
+			return context.Cause(ctx).Error()
 		}
 		for name, n := range hangs {
 			if n == interop.MaxHangs && !s.update {
-				return fmt.Sprintf("cut short: %s gave no answer in %d cases", name, n)
+				return fmt.Sprintf("%s gave no answer in %d cases", name, n)
 			}
 		}
 	}

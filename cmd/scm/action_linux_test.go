@@ -251,7 +251,7 @@ func TestActionCancelled(t *testing.T) {
 	if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
 		t.Errorf("the report: got %+v, %v; want it cut short by terminated", r, err)
 	}
-	if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: `terminated`") {
+	if got := contents(t, dir+"/summary"); !strings.Contains(got, " cases: terminated.\n") {
 		t.Errorf("the summary is %q", got)
 	}
 }

@@ -284,7 +284,7 @@ func TestRepeatFailFastAndRetry(t *testing.T) {
 	if n := strings.Count(r.stdout, "\nOf 1 case, "); r.code != 1 || !like(r.stderr, rounds) || n != 1 {
 		t.Errorf("--repeat-until-unexpected: got %+v, want exit status 1, one summary and %s", r, rounds)
 	}
-	const cut = "…\ncut short: the first case that is not as expected\nOf … case…, 1 did not end as expected.\n…"
+	const cut = "…\nOf … case…, 1 did not end as expected.\n…\ncut short after … of 12 cases: the first case that is not as expected\n"
 	fake := "x=" + program(t, "faulty") + " --fault cloexec"
 	runs(t, result{1, cut, "…"}, runFew("--peer", fake, "--fail-fast", "--jobs", "1")...)
 	const flaky = "the outcome differs when the case is run again: 1 case\nExample: basics/pass-one-fd/stream/runner/x\n…"

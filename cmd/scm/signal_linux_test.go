@@ -89,7 +89,7 @@ func TestSignal(t *testing.T) {
 			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" {
 				t.Errorf("exit status %d, %q; want %d and %s", r.code, r.stderr, 128+int(s), name)
 			}
-			for _, want := range []string{"\nOf 1 case, 1 failed as expected.", "\ncut short: " + name + "\n", "\nslow: of 1 case, "} {
+			for _, want := range []string{"\nOf 1 case, 1 failed as expected.", "\ncut short after 1 of 2 cases: " + name + "\n", "\nslow: of 1 case, "} {
 				if !strings.Contains(r.stdout, want) {
 					t.Errorf("no %q in\n%s", want, r.stdout)
 				}

@@ -296,7 +296,9 @@ func (r *Report) writePeers(out *text) {
 		}
 	}
 	for name := range r.NotAsked {
-		faults[name] += 0 // to name it too
+		if _, asked := all[name]; asked || r.Cut == "" {
+			faults[name] += 0 // to name it too
+		}
 	}
 	more, unsure := 0, []string(nil)
 	for i, name := range slices.SortedFunc(maps.Keys(faults), func(a, b string) int {

@@ -238,9 +238,14 @@ func (r *Report) writeEnd(out *text) {
 			out.printf("the runner itself fails %s on %s: suspect the scenario or the kernel before the peers\n", name, socketType)
 		}
 	}
-	for _, text := range r.runErrors("cut short: " + r.Cut) {
-		out.block("", text)
+	if r.Cut == "" {
+		for _, text := range r.runErrors("") {
+			out.block("", text)
+		}
 	}
 	out.paragraph(r.Verdict())
 	r.writePeers(out)
+	if r.Cut != "" {
+		out.block("", r.CutText())
+	}
 }

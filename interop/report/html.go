@@ -73,6 +73,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"Rules":      rules,
 		"Replay":     replay,
 		"Lists":      r.lineLists(),
+		"Cut":        r.CutText(),
 		"Causes":     causes[:shown],
 		"MoreCauses": causes[shown:],
 		"Expected":   r.ExpectedFailures(),

@@ -57,7 +57,7 @@ func (r *Report) JUnit(w io.Writer) error {
 	if r.UnmatchedFaults() > 0 {
 		run.Add(junit.Case{Class: "run", Name: unmatchedTitle}, "failure", shorten(strings.Join(r.Unmatched, "; "), maxMessage), safeLines(r.Unmatched))
 	}
-	if list := r.runErrors("cut short: " + r.Cut); len(list) > 0 {
+	if list := r.runErrors(r.CutText()); len(list) > 0 {
 		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
 	}
 	if run.Tests > 0 {

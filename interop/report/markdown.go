@@ -42,7 +42,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	b.markdownTable(rows)
 	b.printf("\n%s %s, %.1f s", r.System.Kernel, r.System.Machine, r.Seconds)
 	if r.Cut != "" {
-		b.printf(", cut short: %s", escapeMarkdown(r.Cut))
+		b.printf(", %s", escapeMarkdown(r.CutText()))
 	}
 	b.printf("\n\n")
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -43,9 +44,10 @@ type Report struct {
 	Unmatched []string `json:"unmatched,omitempty"`
 	Part      bool     `json:"part,omitempty"` // there was a --run, a --skip or a shard other than the first
 
-	Cut   string            `json:"cut,omitempty"`   // why the run ended early
-	Error string            `json:"error,omitempty"` // why it ended before its first case
-	Cases []scenario.Result `json:"cases"`
+	Cut     string            `json:"cut,omitempty"`     // why the run ended early
+	Planned int               `json:"planned,omitempty"` // number of cases that would have run
+	Error   string            `json:"error,omitempty"`   // why it ended before its first case
+	Cases   []scenario.Result `json:"cases"`
 
 	// Replay is the command that runs a case again. The name of the case must be appended to it. JSON reports do not
 	// contain it.
@@ -131,6 +133,15 @@ func (r *Report) UnmatchedFaults() int {
 // together.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
+// CutText says why the run ended early, and after how many cases.
+func (r *Report) CutText() string {
+	of := ""
+	if r.Planned > 0 {
+		of = fmt.Sprintf("%d of ", len(r.Cases))
+	}
+	return fmt.Sprintf("cut short after %s%s: %s", of, display.Plural(max(r.Planned, len(r.Cases)), "case"), r.Cut)
+}
+
 // UntestedPeers returns an error for each required peer that has no verdict, and for each peer in NoFiles.
 func (r *Report) UntestedPeers() (list []error) {
 	for _, p := range r.Peers {
@@ -165,16 +176,16 @@ func (r *Report) Headline() string {
 
 const asExpected = "as expected"
 
-// runErrors returns the errors of the run that do not belong to a case.
+// runErrors returns the errors of the run that do not belong to a case. If it was cut short, this text is the only one,
+// because peers may have had no turn.
 func (r *Report) runErrors(cut string) (list []string) {
-	if r.Error != "" {
+	switch {
+	case r.Error != "":
 		return []string{"did not run: " + r.Error}
-	}
-	if r.Cut != "" {
-		list = append(list, cut)
-	}
-	if r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0 {
-		return append(list, "nothing ran")
+	case r.Cut != "":
+		return []string{cut}
+	case r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0:
+		return []string{"nothing ran"}
 	}
 	for _, err := range r.UntestedPeers() {
 		list = append(list, err.Error())

@@ -85,6 +85,7 @@ func small(t *testing.T) *Report {
 	}
 	r := Begin("v1.0.0", []*scenario.Peer{x, y, missing, other, self}, &scenario.Expectations{Aside: aside})
 	r.End(o)
+	r.Planned = 20
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
 	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345
 	return r
@@ -264,7 +265,8 @@ func TestHeadline(t *testing.T) {
 			"\nthe runner itself fails basics/pass on dgram: suspect the scenario or the kernel before the peers\n"},
 		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false, "2 cases could not be run.\n"},
 		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true, "\nnothing ran\nNo case has a verdict. Unsupported: 1.\n"},
-		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true, "\ncut short: interrupt\n"},
+		{Report{Totals: pass, Cut: "interrupt", Planned: 3, Cases: []scenario.Result{{Name: "a/b/dgram/x/y", Verdict: scenario.Pass}}, Peers: []Peer{{Name: "z"}},
+			Required: map[string]bool{"z": true}, NoFiles: []string{"z"}, NotAsked: map[string]string{"z": ""}}, "cut short", true, "\nOf 1 case, 1 passed.\ncut short after 1 of 3 cases: interrupt\n"},
 		{Report{Error: "x"}, "did not run: x", true, "\ndid not run: x\nNo case has a verdict.\n"},
 		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Required: map[string]bool{"x": true, "y": true}},
 			"peer x: none of its cases has a verdict", true, "\npeer x: none of its cases has a verdict\n"},
@@ -284,8 +286,10 @@ func TestHeadline(t *testing.T) {
 			{(*Report).HTML, "<h1>scm interop: " + c.want + "</h1>"},
 		} {
 			var b strings.Builder
-			if err := format.write(&c.r, &b); err != nil || !strings.Contains(b.String(), format.want) {
-				t.Errorf("%v: no %q in\n%.300s", err, format.want, b.String())
+			err := format.write(&c.r, &b)
+			accused := c.r.Cut != "" && (strings.Contains(b.String(), "peer z") || strings.Contains(b.String(), "\nz: "))
+			if err != nil || !strings.Contains(b.String(), format.want) || accused {
+				t.Errorf("%v: no %q, or a sentence about a peer that had no turn, in\n%.300s", err, format.want, b.String())
 			}
 		}
 		var b strings.Builder

@@ -22,7 +22,7 @@ const builtinList = "built-in list"
 // The limits keep Summary within maxSummaryLines.
 const (
 	maxSummaryLines  = 40
-	maxSummaryCauses = 14
+	maxSummaryCauses = 12
 	maxReplays       = 3
 	maxSummaryText   = 120 // characters of a finding
 	maxSummaryUnused = 8   // reasons why peers were not used
@@ -50,6 +50,9 @@ func (r *Report) Summary(w io.Writer, page string) error {
 			b.printf("%s\n", strings.ReplaceAll(display.Line(r.Replay+name), "```", "~~~"))
 		}
 		b.printf("```\n")
+	}
+	if r.Cut != "" {
+		b.printf("\nThe run was %s.\n", escapeMarkdown(shorten(r.CutText(), maxSummaryText)))
 	}
 	if unused := r.unusedLine(); unused != "" {
 		b.printf("\n%s\n", unused)
@@ -94,9 +97,6 @@ func (r *Report) countsLine() string {
 		len(r.usedPeers()), codeMarkdown(r.System.Kernel+" "+r.System.Machine), r.Seconds)
 	if !r.Started.IsZero() {
 		line += ", started " + r.Started.UTC().Format("2006-01-02 15:04:05 UTC")
-	}
-	if r.Cut != "" {
-		line += ", cut short: " + codeMarkdown(shorten(r.Cut, maxSummaryText))
 	}
 	return line + "."
 }
@@ -179,8 +179,8 @@ func (r *Report) Annotations(w io.Writer, workspace string) error {
 	r = r.abbreviated()
 	list := r.annotations(workspace)
 	if more := len(list) - maxAnnotations; more > 0 {
-		list[maxAnnotations-1] = annotation{text: fmt.Sprintf("… and %d more; see the summary and the reports", more+1)}
-		list = list[:maxAnnotations]
+		last := list[len(list)-1] // says that the run was cut short, if it was
+		list = append(list[:maxAnnotations-2], annotation{text: fmt.Sprintf("… and %d more; see the summary and the reports", more+1)}, last)
 	}
 	var b strings.Builder
 	for _, a := range list {
@@ -190,11 +190,13 @@ func (r *Report) Annotations(w io.Writer, workspace string) error {
 	return err
 }
 
-// annotations returns the errors of the run, then the expected failures that apply to no case, and then the causes, the
-// most frequent first.
+// annotations returns the errors of the run, the expected failures that apply to no case, the causes, the most frequent
+// first, and then that the run was cut short.
 func (r *Report) annotations(workspace string) (list []annotation) {
-	for _, text := range r.runErrors("cut short: " + r.Cut) {
-		list = append(list, annotation{text: text})
+	if r.Cut == "" {
+		for _, text := range r.runErrors("") {
+			list = append(list, annotation{text: text})
+		}
 	}
 	if r.UnmatchedFaults() > 0 {
 		for _, text := range r.Unmatched {
@@ -212,6 +214,9 @@ func (r *Report) annotations(workspace string) (list []annotation) {
 		}
 		a.text += " (for example " + c.Example.Name + ")"
 		list = append(list, a)
+	}
+	if r.Cut != "" {
+		list = append(list, annotation{text: r.CutText()})
 	}
 	return list
 }
