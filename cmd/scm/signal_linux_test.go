@@ -235,3 +235,32 @@ func TestIgnoredSignal(t *testing.T) {
 		t.Errorf("after an ignored SIGHUP: got %+v, want exit status 0 and all cases", r)
 	}
 }
+
+// A signal while scm reads its files, before the first case, or writes a report, such as the second one from a CI server,
+// does not keep it from writing the others.
+func TestSignalAroundRun(t *testing.T) {
+	for _, c := range []struct {
+		flag, what, headline string
+		mode                 int // in which the other end is opened, as soon as scm has opened the FIFO
+	}{
+		{"--expect", "reading", "## scm interop: **", os.O_WRONLY},
+		{"--report", "writing", "## scm interop: as expected\n", os.O_RDONLY},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			pipe, last := fifo(t, "pipe.json"), filepath.Join(t.TempDir(), "last.md")
+			p := start(t, "interop", "run", "--run", "{basics,payload}", "--kernel=false", c.flag, pipe, "--report", last)
+			f, err := os.OpenFile(pipe, c.mode, 0)
+			if err == nil {
+				err = p.cmd.Process.Signal(syscall.SIGTERM)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, f) // the report is larger than a pipe; the other end cannot be read
+			_ = f.Close()
+			if r := p.wait(); r.code != 128+int(syscall.SIGTERM) || !strings.HasPrefix(contents(t, last), c.headline) {
+				t.Errorf("got %v and the report %.200q, want %s", r, contents(t, last), c.headline)
+			}
+		})
+	}
+}

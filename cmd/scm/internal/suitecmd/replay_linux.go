@@ -1,6 +1,7 @@
 package suitecmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,11 @@ func (o *runOptions) replay(cmd *cobra.Command, args []string) error {
 	if err := o.cases.readScenarios(p); err != nil {
 		return err
 	}
-	replayed, exit := o.resolveAndRun(p)
+	var replayed *report.Report
+	exit := cli.UntilSignal(func(ctx context.Context) (exit error) {
+		replayed, exit = o.resolveAndRun(ctx, p)
+		return exit
+	})
 	if replayed != nil && len(replayed.Cases) > 0 {
 		printReplay(cmd.OutOrStdout(), p.cases[0], old, replayed.Cases[0])
 	}

@@ -1,9 +1,12 @@
 package suitecmd
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,14 +131,27 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	r, exit := o.planAndRun()
+	var text bytes.Buffer
+	exit := cli.UntilSignal(func(ctx context.Context) error { return o.runAndReport(ctx, cmd, &text) })
+	_, _ = text.WriteTo(cmd.OutOrStdout()) // output keeps the error
+	return exit
+}
+
+// runAndReport runs the cases, writes the reports, and then what is to be printed.
+func (o *runOptions) runAndReport(ctx context.Context, cmd *cobra.Command, text io.Writer) error {
+	r, exit := o.planAndRun(ctx)
 	streamed, broken := r != nil, (*cli.ExitError)(nil)
-	switch {
-	case !streamed && !errors.As(exit, &broken):
-		return exit // wrong usage
-	case !streamed:
+	if !streamed {
+		why := context.Cause(ctx)
+		switch {
+		case why != nil: // the error may be that of a peer, which has been ended
+		case errors.As(exit, &broken):
+			why = broken.Err
+		default:
+			return exit // wrong usage
+		}
 		r = report.Begin(cli.Version(), nil, &scenario.Expectations{})
-		r.End(scenario.RunResult{Broken: broken.Err})
+		r.End(scenario.RunResult{Broken: why})
 	}
 	r.Selected = len(o.cases.run) > 0
 	if r.Replay = o.cases.replayPrefix(o.reports, o.strict); r.Replay == "" {
@@ -152,18 +168,17 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	switch {
 	case o.json:
-		_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
+		return cmp.Or(exit, r.JSON(text))
 	case r.Error != "":
+		return exit
 	case o.verbose || o.trace:
-		_ = r.Console(cmd.OutOrStdout())
-	default:
-		_ = r.Brief(cmd.OutOrStdout())
+		return cmp.Or(exit, r.Console(text))
 	}
-	return exit
+	return cmp.Or(exit, r.Brief(text))
 }
 
 // planAndRun makes a plan, and limits the number of jobs to what the system allows. See resolveAndRun.
-func (o *runOptions) planAndRun() (r *report.Report, exit error) {
+func (o *runOptions) planAndRun(ctx context.Context) (r *report.Report, exit error) {
 	maxJobs, err := interop.MaxJobs()
 	if err != nil {
 		return nil, cli.Broken(err)
@@ -174,7 +189,7 @@ func (o *runOptions) planAndRun() (r *report.Report, exit error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.resolveAndRun(p)
+	return o.resolveAndRun(ctx, p)
 }
 
 // resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures. The
@@ -218,24 +233,20 @@ func (p *plan) prepareList() error {
 
 // resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error
 // contains the exit code. The report is nil if no case was run.
-func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
-	exit = cli.UntilSignal(func(ctx context.Context) error {
-		if err := p.resolve(ctx, o.Timeout); err != nil {
-			return err
-		}
-		p.expect.StrictKernel = o.strict
-		if err := p.findTemplates(); err != nil {
-			return cli.Exit(cli.ExitNone, err)
-		}
-		var err error
+func (o *runOptions) resolveAndRun(ctx context.Context, p *plan) (r *report.Report, err error) {
+	if err := p.resolve(ctx, o.Timeout); err != nil {
+		return nil, err
+	}
+	p.expect.StrictKernel = o.strict
+	if err := p.findTemplates(); err != nil {
+		return nil, cli.Exit(cli.ExitNone, err)
+	}
+	r, err = o.runOnce(ctx, p)
+	for round := 2; o.repeat && err == nil; round++ {
+		fmt.Fprintf(os.Stderr, "scm: as expected after %.1f s, starting round %d\n", r.Seconds, round)
 		r, err = o.runOnce(ctx, p)
-		for round := 2; o.repeat && err == nil; round++ {
-			fmt.Fprintf(os.Stderr, "scm: as expected after %.1f s, starting round %d\n", r.Seconds, round)
-			r, err = o.runOnce(ctx, p)
-		}
-		return err
-	})
-	return r, exit
+	}
+	return r, err
 }
 
 // findTemplates returns an error for each peer that is a template in which nothing is filled in.
