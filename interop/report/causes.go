@@ -106,20 +106,28 @@ type FirstCases map[string]string
 // Add adds the causes of a case. If another case has failed for each of them, Add returns a text that names it.
 // Otherwise it returns "": the case should be shown.
 func (f FirstCases) Add(name string, c scenario.Result) string {
-	var known []string
+	known := f.add(name, c, func(first, what string) string { return "as " + first + " does: " + what })
+	if known == nil {
+		return ""
+	}
+	return "fails " + strings.Join(known, ", ")
+}
+
+// add returns a text for each cause of the case, or nil if the case should be shown.
+func (f FirstCases) add(name string, c scenario.Result, text func(first, what string) string) (known []string) {
 	list := causesOf(c)
 	for _, what := range list {
 		if f[what] == "" {
 			f[what] = name
 		}
 		if f[what] != name {
-			known = append(known, "as "+f[what]+" does: "+what)
+			known = append(known, text(f[what], what))
 		}
 	}
-	if len(known) < len(list) || len(list) == 0 {
-		return ""
+	if len(known) < len(list) {
+		return nil
 	}
-	return "fails " + strings.Join(known, ", ")
+	return known
 }
 
 // Example describes a case that did not end as expected: the rules that are broken, what was found, and the transcript

@@ -19,39 +19,25 @@ var outcomeElements = map[scenario.Verdict]string{
 
 // JUnit writes the report for CI servers. Each group of scenarios is a suite, and each case is a test. Peer
 // scenarios and kernel scenarios are in separate suites. Expected failures and unsupported cases count as
-// skipped, with the reason. Errors that affect the run as a whole, rather than one case, are
+// skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a whole, rather than one case, are
 // reported as a separate test. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	r = r.abbreviated()
-	groups := map[string]*junit.Suite{}
+	groups := map[string][]scenario.Result{}
 	for _, c := range r.Cases {
-		name, socketType, a, b := splitCaseName(c.Name)
-		group, _, _ := strings.Cut(name, "/")
+		group, _, _ := strings.Cut(c.Name, "/")
 		if c.Kernel() {
 			group = scenario.KernelName + "/" + group
 		}
-		if groups[group] == nil {
-			groups[group] = &junit.Suite{Name: group}
-		}
-		test := junit.Case{
-			Class:   name,
-			Name:    socketType + "/" + a + "/" + b,
-			Seconds: junit.Seconds(c.Seconds),
-			Out:     safeLines(Trace(c)),
-		}
-		if len(c.KernelPasses) > 0 && c.Verdict == scenario.Pass {
-			test.Out = safeLines([]string{c.Why})
-		}
-		element := outcomeElements[c.Verdict]
-		body := ""
-		if element != "skipped" {
-			body = safeLines(junitBody(c))
-		}
-		groups[group].Add(test, element, shorten(summary(c), maxMessage), body)
+		groups[group] = append(groups[group], c)
 	}
-	all := junit.Suites{Name: "scm interop"}
+	all, first := junit.Suites{Name: "scm interop"}, FirstCases{}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
-		all.Suites = append(all.Suites, groups[group])
+		suite := &junit.Suite{Name: group}
+		for _, c := range groups[group] {
+			addCase(suite, c, first)
+		}
+		all.Suites = append(all.Suites, suite)
 	}
 	run := &junit.Suite{Name: "run"}
 	if r.UnmatchedFaults() > 0 {
@@ -64,6 +50,29 @@ func (r *Report) JUnit(w io.Writer) error {
 		all.Suites = append(all.Suites, run)
 	}
 	return all.Write(w)
+}
+
+// addCase adds a case to the suite. If others have failed before for each of its causes, it only names them.
+func addCase(suite *junit.Suite, c scenario.Result, first FirstCases) {
+	name, socketType, a, b := splitCaseName(c.Name)
+	test := junit.Case{
+		Class:   name,
+		Name:    socketType + "/" + a + "/" + b,
+		Seconds: junit.Seconds(c.Seconds),
+		Out:     safeLines(Trace(c)),
+	}
+	if len(c.KernelPasses) > 0 && c.Verdict == scenario.Pass {
+		test.Out = safeLines([]string{c.Why})
+	}
+	element, message, body := outcomeElements[c.Verdict], summary(c), ""
+	known := first.add(c.Name, c, func(first, what string) string { return "as " + first + ": " + Cause{What: what}.Name() })
+	switch {
+	case known != nil:
+		message = strings.Join(known, ", ")
+	case element != "skipped":
+		body = safeLines(junitBody(c))
+	}
+	suite.Add(test, element, shorten(message, maxMessage), body)
 }
 
 // maxMessage is the maximum length of a message.

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/xml"
+	"maps"
 	"strings"
 	"testing"
 	"unicode"
@@ -39,6 +40,41 @@ func readJUnit(t *testing.T, r *Report) (all readSuites) {
 		t.Fatalf("the JUnit report: %v\n%s", err, &b)
 	}
 	return all
+}
+
+// The first case of each cause, in the order of the report, has the whole text, and the others name it. So a case with a
+// new cause has the whole text too.
+func TestJUnitCauses(t *testing.T) {
+	finding := func(check scenario.Check) scenario.Finding {
+		return scenario.Finding{Check: check, Peer: "x", Text: "why"}
+	}
+	leak, file := finding(scenario.CheckLeak), finding(scenario.CheckFile)
+	r := &Report{}
+	for name, list := range map[string][]scenario.Finding{
+		"b/a/stream/x/y": {leak}, "a/b/stream/x/y": {leak}, "c/a/stream/x/y": {file, leak}, "d/a/stream/x/y": {leak, file},
+	} {
+		r.Cases = append(r.Cases, scenario.Result{Name: name, Verdict: scenario.Fail, Findings: list, Transcript: []string{"A> end"}})
+	}
+	for _, class := range []string{"e/a", "f/a"} {
+		r.Cases = append(r.Cases, scenario.Result{Name: class + "/stream/x/y", Verdict: scenario.NotRun, Why: "no answer"})
+	}
+	got := map[string]readOutcome{}
+	for _, s := range readJUnit(t, r).Suites[:6] {
+		for _, c := range s.Cases {
+			got[c.Class] = append(c.Failures, c.Errors...)[0]
+		}
+	}
+	want := map[string]readOutcome{
+		"a/b": {"fail: leak@x: why", "leak@x: why\n\nA> end"},
+		"b/a": {"as a/b/stream/x/y: leak@x", ""},
+		"c/a": {"fail: file@x: why: leak@x: why", "file@x: why\nleak@x: why\n\nA> end"},
+		"d/a": {"as c/a/stream/x/y: file@x, as a/b/stream/x/y: leak@x", ""},
+		"e/a": {"not run: no answer", ""},
+		"f/a": {"as e/a/stream/x/y: not run", ""},
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 // A message is one short line, even if it contains text from a peer. The text of a failure has the findings and the
