@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -28,6 +29,26 @@ func TestSummary(t *testing.T) {
 		"a received descriptor is not close-on-exec (for example …)\n"
 	runs(t, result{stdout: leak}, "interop", "summary", "--annotations", file)
 	runs(t, result{2, "", "…"}, "interop", "summary", "/nonexistent")
+}
+
+// The summary of all shards is that of the whole run, and that of some names the others.
+func TestSummaryOfShards(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	for _, shard := range []string{"", "1/3", "2/3", "3/3"} {
+		file := filepath.Join(dir, strings.ReplaceAll(shard, "/", "of")+"r.json")
+		command(t, runFew("--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--shard", shard, "--report", file)...)
+		files = append(files, file)
+	}
+	verdict := regexp.MustCompile(`(?m)^[0-9]+ cases have a verdict: .* not as expected\.`)
+	whole, sum := command(t, "interop", "summary", files[0]), command(t, append([]string{"interop", "summary"}, files[1:]...)...)
+	if want := verdict.FindString(whole.stdout); sum.code != 0 || want == "" || verdict.FindString(sum.stdout) != want {
+		t.Errorf("got %v, want %s", sum, want)
+	}
+	const missing = "## scm interop: **not as expected, missing shards: 2/3**\n…"
+	runs(t, result{0, missing, ""}, "interop", "summary", files[3], files[1])
+	runs(t, result{0, "…\nThis was shard 2/3: --run, --skip, --shard or --few-pairs left out … cases.\n…", ""}, "interop", "summary", files[2])
+	runs(t, result{2, "", "scm: " + files[0] + ": not a report of a shard, and only those can be added\n"}, "interop", "summary", files[1], files[0])
 }
 
 // If a required peer has no verdict, the run is not as expected, even if the report is read from a file.

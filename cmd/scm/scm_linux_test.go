@@ -260,7 +260,7 @@ func TestUsage(t *testing.T) {
 		{"interop replay r.json basics/x", `join REPORT and ID with a #: "r.json#basics/x"`, "scm interop replay REPORT#ID [flags]"},
 		{"interop replay r.json", `"r.json" is not REPORT#ID`, "scm interop replay REPORT#ID [flags]"},
 		{"interop replay", "REPORT#ID is missing", "scm interop replay REPORT#ID [flags]"},
-		{"interop summary a.json b.json", `unexpected argument "b.json"`, "scm interop summary REPORT [flags]"},
+		{"interop compare a.json b.json c.json", `unexpected argument "c.json"`, "scm interop compare OLD NEW [flags]"},
 		{"interop compare a.json", "NEW is missing", "scm interop compare OLD NEW [flags]"},
 		{"interop show", "GROUP/ID is missing", "scm interop show GROUP/ID… [flags]"},
 		{"interop new-peer", "LANGUAGE is missing", "scm interop new-peer LANGUAGE [flags]"},

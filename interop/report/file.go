@@ -303,6 +303,9 @@ func (r *Report) validateNames() error {
 	if kind := r.System.Kind; kind != "" && !slices.Contains(expected.Kinds, kind) {
 		return fmt.Errorf("invalid kind of kernel %+q", kind)
 	}
+	if _, err := scenario.ParseShard(r.Shard); r.Shard != "" && err != nil {
+		return fmt.Errorf("invalid shard: %w", err)
+	}
 	var peers []string
 	for _, p := range r.Peers {
 		peers = append(peers, p.Name)

@@ -37,7 +37,8 @@ type Report struct {
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 	StrictKernel bool     `json:"strict_kernel,omitempty"`
 
-	LeftOut int `json:"left_out,omitempty"` // number of cases that --run, --skip, --shard and --few-pairs left out
+	Shard   string `json:"shard,omitempty"`    // I/N, the part of the cases
+	LeftOut int    `json:"left_out,omitempty"` // number of cases that --run, --skip, --shard and --few-pairs left out
 
 	// Unmatched contains an error for each expected failure that applies to no case. It fails the run, unless Part is set:
 	// other parts of the run, such as the first shard, fail then.
@@ -52,6 +53,10 @@ type Report struct {
 	// Replay is the command that runs a case again. The name of the case must be appended to it. JSON reports do not
 	// contain it.
 	Replay string `json:"-"`
+
+	// Of a sum of shards: the commands like Replay, by case, and the errors.
+	replays     map[string]string
+	shardErrors []string
 
 	// Selected says that the user selected cases. Brief does not list the peers that were not used then.
 	Selected bool `json:"-"`
@@ -177,13 +182,15 @@ func (r *Report) Headline() string {
 const asExpected = "as expected"
 
 // runErrors returns the errors of the run that do not belong to a case. If it was cut short, this text is the only one,
-// because peers may have had no turn.
+// because peers may have had no turn. So it is if shards are missing.
 func (r *Report) runErrors(cut string) (list []string) {
 	switch {
 	case r.Error != "":
 		return []string{"did not run: " + r.Error}
 	case r.Cut != "":
 		return []string{cut}
+	case len(r.shardErrors) > 0:
+		return r.shardErrors
 	case r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0:
 		return []string{"nothing ran"}
 	}
@@ -236,6 +243,11 @@ func (r *Report) End(o scenario.RunResult) {
 		r.Error = o.Broken.Error()
 	}
 	r.Cases = append(r.Cases, o.Results...)
+	r.count()
+}
+
+// count sets the totals.
+func (r *Report) count() {
 	peers := map[string]*Peer{}
 	for i, p := range r.Peers {
 		peers[p.Name] = &r.Peers[i]

@@ -130,6 +130,14 @@ func ParseShard(text string) (s Shard, err error) {
 	return s, nil
 }
 
+// String returns I/N, or "" for the whole plan.
+func (s Shard) String() string {
+	if s.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.I, s.N)
+}
+
 // Apply returns the cases of this part. All cases with the same scenario, type of socket and
 // sender are in the same part, because the case in which the runner is the receiver helps to
 // find the peer at fault in the other cases.

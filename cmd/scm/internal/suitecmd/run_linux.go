@@ -151,6 +151,7 @@ func (o *runOptions) runAndReport(ctx context.Context, cmd *cobra.Command, text 
 			return exit // wrong usage
 		}
 		r = report.Begin(cli.Version(), nil, &scenario.Expectations{})
+		r.Shard = o.cases.shard
 		r.End(scenario.RunResult{Broken: why})
 	}
 	r.Selected = len(o.cases.run) > 0
@@ -267,7 +268,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	}
 	r := report.Begin(cli.Version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Required, r.NotAsked, r.NoFiles, r.LeftOut = p.required, p.notAsked, p.noFiles, p.leftOut
-	r.Planned = len(p.cases)
+	r.Shard, r.Planned = p.shard.String(), len(p.cases)
 	r.Part = len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard.I > 1
 	for _, err := range p.unmatched {
 		r.Unmatched = append(r.Unmatched, err.Error())
