@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The first step of action.yml. It downloads the programs of a release, checks them, and sets the output folder. If there is
 # no release of the checkout's version, or if the input version is "source", it sets the output source instead, and the next
-# steps build the programs. Any other failure ends it with status 4.
+# steps build the programs. Any other failure ends it with status 4. SCM_RELEASES is the address of other releases.
 set -euo pipefail
 
 broken() {
