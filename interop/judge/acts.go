@@ -42,15 +42,9 @@ func (j *judge) act(st scenario.Step) {
 			j.find(scenario.CheckAnswer, sd.other, st.Line, text, sd.role, f.Saw)
 		}
 	case "blocked":
-		if f.Saw == "" {
-			break
+		if f.Saw != "" {
+			j.judgeEarly(sd, st, f.Saw)
 		}
-		if failure, ok := j.failure(sd.other, st.Line); ok {
-			j.judgeInTurn(failure)
-			break
-		}
-		j.find(scenario.CheckAnswer, sd, st.Line, "%s", f.Saw)
-		endCase(ErrPairOver)
 	case "kill":
 		if f.Saw != "" {
 			j.find(scenario.CheckHang, sd, st.Line, "%s", f.Saw)
@@ -60,6 +54,27 @@ func (j *judge) act(st scenario.Step) {
 			sd.pending, sd.killed, j.spent = false, true, true
 		}
 	}
+}
+
+// judgeEarly judges a side that has answered a command although it should wait. It does not return.
+func (j *judge) judgeEarly(sd *side, st scenario.Step, saw string) {
+	step := sd.expected(st.Line)
+	if step.Line == 0 {
+		step = st // the runner is going to kill it
+	}
+	a := j.await(Await{At: At{sd.role, step}})
+	if a.missing != nil {
+		j.endPair(*a.missing, st.Line)
+	}
+	if a.Said == "unsupported" {
+		j.judgeInTurn(a)
+	}
+	j.noteUnjudged(a)
+	if failure, ok := j.failure(sd.other, st.Line); ok {
+		j.judgeInTurn(failure)
+	}
+	j.find(scenario.CheckAnswer, sd, st.Line, "%s", saw)
+	endCase(ErrPairOver)
 }
 
 // carryOut has the runner carry out what needs no answer of a peer.
