@@ -31,6 +31,7 @@ func main() {
 	name := flag.String("fault", "", "one of "+strings.Join(names, ", "))
 	strict := flag.Bool("strict", false, "conform, as a library that rejects everything that the contract lets it reject")
 	closes := flag.String("closes", "", "like --strict, but declare closes=yes; when a call fails, close the socket now, later or never")
+	refuse := flag.String("refuse", "", "conform, but answer unsupported to calls that need one of these words of can=, such as flags,iov")
 	leaderless := flag.Bool("no-leader", false, "end the first thread, but not the process")
 	mute := flag.Bool("no-stderr", false, "close standard error, so that a received descriptor can be 2")
 	flag.Usage = func() {
@@ -61,6 +62,9 @@ func main() {
 	}
 	if *closes != "" {
 		lib = fault.Closing(*closes)
+	}
+	if *refuse != "" {
+		lib = fault.Refusing(strings.Split(*refuse, ","))
 	}
 	serve := func() {
 		if err := peer.Serve(lib, os.Stdin, fault.Answers(os.Stdout, chosen)); err != nil {

@@ -63,6 +63,12 @@ func Strict() peer.Library {
 	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
 }
 
+// Refusing returns a library without faults that supports no call that needs one of these words of can=, although it
+// claims them.
+func Refusing(words []string) peer.Library {
+	return library("refusing", func(sock int) peer.Socket { return &refusing{socket{fd: sock}, words} })
+}
+
 // Closers contains the functions that a library of Closing can call with its socket when a call fails.
 var Closers = map[string]func(sock int){
 	"now": hangUp,

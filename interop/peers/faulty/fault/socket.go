@@ -148,6 +148,31 @@ func (s *strict) Recv(r peer.Room) (peer.Received, error) {
 	return got, err
 }
 
+// refusing conforms to the contract, but supports no call that needs one of these words of can=.
+type refusing struct {
+	socket
+	words []string
+}
+
+func (s *refusing) refuses(buffers, fds, flags int) bool {
+	return buffers > 1 && slices.Contains(s.words, "iov") || fds > 1 && slices.Contains(s.words, "multi") ||
+		flags != 0 && slices.Contains(s.words, "flags")
+}
+
+func (s *refusing) Send(m peer.Message) (int, error) {
+	if s.refuses(len(m.Buffers), len(m.FDs), m.Flags) {
+		return 0, peer.ErrUnsupported
+	}
+	return s.send(m)
+}
+
+func (s *refusing) Recv(r peer.Room) (peer.Received, error) {
+	if s.refuses(len(r.Buffers), r.FDs, r.Flags) {
+		return peer.Received{}, peer.ErrUnsupported
+	}
+	return s.recv(r)
+}
+
 // closing is a strict library that may close its socket when a call fails.
 type closing struct {
 	strict
