@@ -83,7 +83,7 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 	found, err := judge.Run(setup, cr)
 	cr.note(found)
 	res := without(files.Case, cmp.Or(found.Verdict, scenario.Pass), found.Why, false)
-	res.Transcript = cr.transcript
+	res.Transcript, res.Obstacle = cr.transcript, found.Obstacle
 	for _, peer := range found.CloexecChecked {
 		res.SetCloexecChecked(peer)
 	}

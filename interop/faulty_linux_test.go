@@ -217,7 +217,7 @@ func TestPeerWithoutFaultPasses(t *testing.T) {
 		}
 	}
 	for _, r := range runCases(t, left, 0) {
-		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() {
+		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() || r.Obstacle.Reason != scenario.ReasonRoot {
 			t.Errorf("%s: got %s, want unsupported: %s", r.Name, outcome(r), kinds.LacksRoot())
 		}
 	}

@@ -83,8 +83,10 @@ func (p *pair) run(i int) scenario.Result {
 func (p *pair) start(i int) scenario.Result {
 	p.close()
 	c := p.cases[i]
-	if verdict, why := p.obstacle(c); why != "" {
-		return without(c, verdict, why, false)
+	if verdict, reason, why := p.obstacle(c); why != "" {
+		res := without(c, verdict, why, false)
+		res.Obstacle.Reason = reason
+		return res
 	}
 	if p.failures == maxFailures {
 		return without(c, scenario.NotRun, p.broken.Error(), true)
@@ -113,20 +115,29 @@ func (p *pair) start(i int) scenario.Result {
 }
 
 // obstacle returns why a case cannot run here, or "".
-func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why string) {
-	if why = c.Unsupported(); why == "" {
-		var err error
-		if why, err = kinds.Lacks(c.Scenario, env.folder); err != nil {
-			return scenario.NotRun, err.Error()
+func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, reason scenario.Reason, why string) {
+	if why = c.Unsupported(); why != "" {
+		return scenario.Unsupported, scenario.ReasonHello, why
+	}
+	if c.Scenario.NeedsRoot() {
+		if why = kinds.LacksRoot(); why != "" {
+			return scenario.Unsupported, scenario.ReasonRoot, why
 		}
 	}
-	if why == "" && env.runnerFails != nil {
+	why, err := kinds.Lacks(c.Scenario, env.folder)
+	if err != nil {
+		return scenario.NotRun, scenario.ReasonNotRun, err.Error()
+	}
+	if why != "" {
+		return scenario.Unsupported, scenario.ReasonSystem, why
+	}
+	if env.runnerFails != nil {
 		why = env.runnerFails(c)
 	}
 	if why == "" && env.mute != nil {
-		return scenario.NotRun, env.mute(c)
+		return scenario.NotRun, scenario.ReasonHangs, env.mute(c)
 	}
-	return scenario.Unsupported, why
+	return scenario.Unsupported, scenario.ReasonRunner, why
 }
 
 // makeFiles creates the files of the case at index first, and of as many of the next ones as the same processes run. It
@@ -140,7 +151,7 @@ func (p *pair) makeFiles(first int) (owned map[scenario.Role][]*witness.File, er
 		if i > 0 && (full || asUser) {
 			break
 		}
-		if _, why := p.obstacle(c); i > 0 && why != "" {
+		if _, _, why := p.obstacle(c); i > 0 && why != "" {
 			continue
 		}
 		files, err := newCaseFiles(c, p.folder)

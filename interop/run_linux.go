@@ -145,7 +145,9 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 			s.run.complete(&res, false)
 			return res
 		}
-		return without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
+		res := without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
+		res.Obstacle.Reason = scenario.ReasonCut
+		return res
 	}
 	return without(c, scenario.NotRun, "it is not in the plan of the session", false)
 }

@@ -69,8 +69,8 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	got := map[string]string{}
 	for _, r := range Run(context.Background(), cases, expect, Options{}).Results {
 		got[strings.TrimPrefix(r.Name, s.Name+"/")] = string(r.Verdict)
-		if r.Verdict == scenario.Unsupported && r.Why != why {
-			t.Errorf("%s: unsupported because %q, want %q", r.Name, r.Why, why)
+		if r.Verdict == scenario.Unsupported && (r.Why != why || r.Obstacle.Reason != scenario.ReasonRunner) {
+			t.Errorf("%s: unsupported because %q, %q, want %q", r.Name, r.Why, r.Obstacle.Reason, why)
 		}
 	}
 	want := map[string]string{

@@ -99,7 +99,7 @@ func TestSessionIsCutShort(t *testing.T) {
 	s, plan := open(t, shellPeer(t, `recv) exec sleep 1000;;`), Options{Timeout: time.Hour})
 	for i, ctx := range []context.Context{cut, soon, cut} {
 		r := s.Run(ctx, plan[0])
-		if r.Name != plan[0].Name() || r.Verdict != scenario.NotRun || r.Why != "cut short: enough" {
+		if r.Name != plan[0].Name() || r.Verdict != scenario.NotRun || r.Why != "cut short: enough" || r.Obstacle.Reason != scenario.ReasonCut {
 			t.Errorf("context %d: got %+v, want %s to be cut short", i, r, plan[0].Name())
 		}
 		if pids := children(t); len(pids) > 0 {

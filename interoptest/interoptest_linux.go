@@ -123,7 +123,18 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 			t.Log(err)
 		}
 	}
-	r := report.Report{Cases: s.results, Cut: cut, NotAsked: map[string]string{lib.Name: s.notAsked}}
+	missing := scenario.ReasonFilter
+	if cut != "" {
+		missing = scenario.ReasonCut
+	}
+	r := report.Report{Cases: s.results, Cut: cut, NotAsked: map[string]string{lib.Name: ""}}
+	obstacle := scenario.Obstacles(s.whole, scenario.Shard{}, s.results, missing)
+	r.CountAsked(s.whole, func(c scenario.Case) (o scenario.Obstacle) {
+		if c.Unsupported() == "" { // the others are not among s.cases
+			o = obstacle(c)
+		}
+		return o
+	})
 	t.Log(r.CauseTable(func(c scenario.Result) string { return "go test -run '" + onlyTest(s.tests[c.Name]) + "' -v" }))
 	if cut != "" {
 		t.Error(r.CutText())
@@ -186,7 +197,7 @@ type suite struct {
 	us        *scenario.Peer
 	partners  []*scenario.Peer // other than the runner and us
 	cases     []scenario.Case  // those with the same partner one after the other
-	notAsked  string           // which cases the library does not support
+	whole     []scenario.Case  // also those that the library does not support
 	session   *interop.Session
 	results   []scenario.Result
 	first     report.FirstCases // the subtest that was the first to fail for each cause
@@ -228,15 +239,19 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if err != nil {
 		return err
 	}
+	all := []*scenario.Peer{s.us}
 	for _, with := range append([]*scenario.Peer{runner, s.us}, s.partners...) {
+		if with.Why == "" && with != runner && with != s.us {
+			all = append(all, with)
+		}
 		if with == runner || with.Why == "" && !testing.Short() {
 			s.cases = append(s.cases, libcases.With(s.scenarios, s.us, with, runner)...)
 		}
 	}
+	s.whole = scenario.Plan(s.scenarios, all, runner)
 	if !slices.ContainsFunc(s.cases, func(c scenario.Case) bool { return c.Scenario.PassesFiles() }) {
 		return fmt.Errorf("no case that %s supports passes a descriptor", lib.Name)
 	}
-	s.notAsked = scenario.NotAsked(scenario.Plan(s.scenarios, []*scenario.Peer{s.us}, runner), s.us)
 	s.session, err = interop.Open(s.cases, x, interop.Options{Runner: runner, Timeout: timeout})
 	if err == nil {
 		t.Cleanup(func() {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -84,10 +85,11 @@ type judge struct {
 // Found is what was found in a case.
 type Found struct {
 	Findings       []scenario.Finding
-	Made           []NewFile        // by a process of the runner
-	CloexecChecked []string         // the peers whose close-on-exec flags were checked
-	Verdict        scenario.Verdict // NotRun or Unsupported, if the case says nothing about the peers, or ""
-	Why            string           // the reason
+	Made           []NewFile         // by a process of the runner
+	CloexecChecked []string          // the peers whose close-on-exec flags were checked
+	Verdict        scenario.Verdict  // NotRun or Unsupported, if the case says nothing about the peers, or ""
+	Why            string            // the reason
+	Obstacle       scenario.Obstacle // if a peer has answered unsupported
 }
 
 // A NewFile is a file that a process has made, and its descriptor.
@@ -210,6 +212,10 @@ func (j *judge) endNotRun(format string, args ...any) {
 // endUnsupported ends a case in which a peer answers unsupported. It does not return.
 func (j *judge) endUnsupported(sd *side) {
 	j.showsNothing(scenario.Unsupported, "%s: answered unsupported", sd.peer.Name)
+	j.found.Obstacle = scenario.Obstacle{Reason: scenario.ReasonAnswer, Peer: sd.peer.Name}
+	if !sd.refused { // or its library may no longer use the connection, whatever the call needs
+		j.found.Obstacle.Detail = strings.Join(scenario.WordsOf(sd.command), " and ")
+	}
 	endCase(errCaseOver)
 }
 

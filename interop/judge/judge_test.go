@@ -351,6 +351,25 @@ const passBoth = rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA>& se
 // fails is passBoth in which the receiver fails.
 var fails = strings.Replace(passBoth, "ok n=1 payload=00 fds=a", "err EIO", 1)
 
+// A peer that answers unsupported is named, with the words of can= that the call needs, unless its library has rejected
+// something before.
+func TestObstacle(t *testing.T) {
+	refuse := func(text string) string {
+		return rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a\nA< ok n=1\n | err lib  # refused\nA> " + text + "\nA< err EIO\n"
+	}
+	for _, c := range []struct{ text, script, want string }{
+		{refuse("send payload=00,00 fds=a,b flags=dontwait"), "A< ok n=1\nA< unsupported", "flags and multi and iov"},
+		{refuse("recv bytes=1 fds=2"), "A< ok n=1\nA< unsupported", "multi"},
+		{refuse("send payload=00 fds=-"), "A< ok n=1\nA< unsupported", ""},
+		{refuse("send payload=00 fds=a,b"), "A< err lib closed\nA< unsupported", ""},
+	} {
+		log, _ := run(t, setupOf(t, c.text, nil), c.script)
+		if got, want := log.Found.Obstacle, (scenario.Obstacle{Reason: scenario.ReasonAnswer, Peer: "x", Detail: c.want}); got != want {
+			t.Errorf("%s: got %+v, want %+v", c.text, got, want)
+		}
+	}
+}
+
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range rows {

@@ -19,8 +19,9 @@ var outcomeElements = map[scenario.Verdict]string{
 
 // JUnit writes the report for CI servers. Each group of scenarios is a suite, and each case is a test. Peer
 // scenarios and kernel scenarios are in separate suites. Expected failures and unsupported cases count as
-// skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a whole, rather than one case, are
-// reported as a separate test. A message is one line.
+// skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a whole, rather
+// than one case, are reported as a separate test, and so is what was not asked of a peer, which counts as skipped. A
+// message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	r = r.abbreviated()
 	groups := map[string][]scenario.Result{}
@@ -45,6 +46,10 @@ func (r *Report) JUnit(w io.Writer) error {
 	}
 	if list := r.runErrors(r.CutText()); len(list) > 0 {
 		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
+	}
+	peers, sentences := r.partlyAsked()
+	for i, text := range sentences {
+		run.Add(junit.Case{Class: "run", Name: "not asked of " + peers[i]}, "skipped", shorten(text, maxMessage), safeLines([]string{text}))
 	}
 	if run.Tests > 0 {
 		all.Suites = append(all.Suites, run)

@@ -64,8 +64,9 @@ type Report struct {
 	// Required says for each peer that took part whether it must have at least one verdict.
 	Required map[string]bool `json:"required,omitempty"`
 
-	// NotAsked contains the peers that are not built in, and for each what [scenario.NotAsked] returns.
-	NotAsked map[string]string `json:"not_asked,omitempty"`
+	// NotAsked contains the peers that are not built in, and for each the text of its numbers in Asked.
+	NotAsked map[string]string         `json:"not_asked,omitempty"`
+	Asked    map[string]scenario.Asked `json:"asked,omitempty"`
 
 	// NoFiles contains the peers that support no case in which they send or receive a descriptor.
 	NoFiles []string `json:"no_files,omitempty"`
@@ -269,6 +270,28 @@ func (r *Report) count() {
 	}
 	slices.Sort(r.KernelPasses)
 	r.KernelPasses = slices.Compact(r.KernelPasses)
+}
+
+// CountAsked sets Asked and the texts of NotAsked. The arguments are those of [scenario.CountAsked].
+func (r *Report) CountAsked(cases []scenario.Case, obstacle func(scenario.Case) scenario.Obstacle) {
+	asked, texts := map[string]scenario.Asked{}, map[string]string{}
+	for name := range r.NotAsked {
+		asked[name] = scenario.CountAsked(name, cases, obstacle)
+		texts[name] = asked[name].String()
+	}
+	r.Asked, r.NotAsked = asked, texts
+}
+
+// partlyAsked returns the peers of which some cases were not asked, and for each a sentence: how its cases ended, and why
+// these have no verdict.
+func (r *Report) partlyAsked() (peers, sentences []string) {
+	for _, p := range r.Peers {
+		if text := r.NotAsked[p.Name]; text != "" {
+			peers = append(peers, p.Name)
+			sentences = append(sentences, p.Name+": "+counts(p.Totals)+"; "+text+".")
+		}
+	}
+	return peers, sentences
 }
 
 // splitCaseName splits the name of a case, GROUP/ID/TYPE/SENDER/RECEIVER.

@@ -57,7 +57,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	schema.Defs["report"] = schema.object
-	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "peer": Peer{}, "case": scenario.Result{}, "finding": scenario.Finding{}, "trace": scenario.Trace{}}
+	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "asked": scenario.Asked{}, "not_asked": scenario.NotAsked{}, "peer": Peer{}, "case": scenario.Result{}, "finding": scenario.Finding{}, "trace": scenario.Trace{}}
 	for name, def := range schema.Defs {
 		if types[name] == nil {
 			t.Errorf("%s is not part of a report", name)

@@ -24,8 +24,9 @@ const (
 	maxSummaryLines  = 40
 	maxSummaryCauses = 12
 	maxReplays       = 3
-	maxSummaryText   = 120 // characters of a finding
-	maxSummaryUnused = 8   // reasons why peers were not used
+	maxSummaryText   = 120  // characters of a finding
+	maxSummaryPart   = 4000 // characters of partLine
+	maxSummaryUnused = 8    // reasons why peers were not used
 )
 
 // Summary writes the verdict and the causes as Markdown, in at most 40 lines. The page is the path
@@ -71,9 +72,17 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	return err
 }
 
-// partLine says that the run was one of a part of the cases, or is "".
+// partLine says which cases were not asked of the peers that are not built in, or that the run was one of a part of the
+// cases, or is "".
 func (r *Report) partLine() string {
-	if r.LeftOut == 0 {
+	_, list := r.partlyAsked()
+	if more := len(list) - maxAtFault; more > 0 {
+		list = append(list[:maxAtFault], fmt.Sprintf("Of %s, some cases were not asked.", display.Plural(more, "more peer")))
+	}
+	switch {
+	case len(list) > 0:
+		return "\n" + escapeMarkdown(shorten(strings.Join(list, " "), maxSummaryPart)) + "\n"
+	case r.LeftOut == 0:
 		return ""
 	}
 	what := "a part of the run"

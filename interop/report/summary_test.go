@@ -75,8 +75,7 @@ func TestSummary(t *testing.T) {
 // hostileReport returns a report with many causes, each with text that tries to inject something.
 func hostileReport(causes int) *Report {
 	const hostile = "x\n::error::forged\r\n%0A::error::forged ##[error]forged `|**b** @user <img src=x> [a](b) ```\x1b\u2028 "
-	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}, KernelPasses: []string{hostile, hostile},
-		LeftOut: 1, Unmatched: []string{"f:1: " + hostile, hostile}}
+	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}, KernelPasses: []string{hostile, hostile}, LeftOut: 1, Unmatched: []string{"f:1: " + hostile, hostile}, NotAsked: map[string]string{"p": hostile}}
 	verdicts := []scenario.Verdict{scenario.Fail, scenario.UnexpectedPass, scenario.NotRun, scenario.Flaky}
 	for i := range causes {
 		peer := fmt.Sprintf("%s%d", hostile, i)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
 )
 
@@ -52,22 +53,17 @@ func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 func (c Case) UnsupportedBy(role Role) string {
 	h := c.Peer(role).Hello
 	lacks := map[string]bool{c.Type: !h.Offers(c.Type)} // keyed by the words of can=
-	needs := func(word string, is bool) { lacks[word] = lacks[word] || is && !h.Offers(word) }
 	bytes, fds, fixed := strings.Cut(h.Room, ",")
 	room, err := strconv.Atoi(bytes)
 	small := err == nil && c.Scenario.largestPayload() > room
 	for _, l := range c.Scenario.commands(role) {
-		_, flags := l.Fields["flags"]
-		names, _ := expandNames(l.List("fds"))
 		other := bytes != "*" && l.Fields["bytes"] != bytes || fds != "*" && l.Fields["fds"] != fds
-		many := l.Verb == "send" && len(names) > 1
 		if l.Verb == "recv" {
-			many = l.Fields["fds"] != "0" && l.Fields["fds"] != "1"
 			small = small || other && !c.Scenario.RoomAny
 		}
-		needs("flags", flags)
-		needs("multi", many)
-		needs("iov", len(l.List("payload")) > 1 || len(l.List("bytes")) > 1)
+		for _, word := range WordsOf(l) {
+			lacks[word] = lacks[word] || !h.Offers(word)
+		}
 	}
 	for _, word := range []string{c.Type, "flags", "multi", "iov"} {
 		if lacks[word] {
@@ -83,6 +79,25 @@ func (c Case) UnsupportedBy(role Role) string {
 		return c.Peer(role).Name + ": its room is " + h.Room
 	}
 	return ""
+}
+
+// WordsOf returns the words of can= that a command needs in addition to the type of socket.
+func WordsOf(l contract.Line) (words []string) {
+	_, flags := l.Fields["flags"]
+	names, _ := expandNames(l.List("fds"))
+	many := l.Verb == "send" && len(names) > 1
+	if l.Verb == "recv" {
+		many = l.Fields["fds"] != "0" && l.Fields["fds"] != "1"
+	}
+	add := func(word string, needs bool) {
+		if needs {
+			words = append(words, word)
+		}
+	}
+	add("flags", flags)
+	add("multi", many)
+	add("iov", len(l.List("payload")) > 1 || len(l.List("bytes")) > 1)
+	return words
 }
 
 // Unsupported returns the reason why a peer does not support the case, or "" if both peers do.
@@ -192,7 +207,8 @@ type Result struct {
 	// close-on-exec flag the runner checked. It is sorted.
 	CloexecChecked []string `json:"cloexec_checked,omitempty"`
 
-	Case Case `json:"-"`
+	Case     Case     `json:"-"`
+	Obstacle Obstacle `json:"-"` // why there is no verdict, unless CountAsked and Obstacles know it from the rest
 }
 
 // SetCloexecChecked adds the peer to CloexecChecked.

@@ -146,11 +146,15 @@ func (s Shard) Apply(cases []Case) (part []Case) {
 		return cases
 	}
 	for _, c := range cases {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash returns no error
-		if uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1) {
+		if s.has(c) {
 			part = append(part, c)
 		}
 	}
 	return part
+}
+
+func (s Shard) has(c Case) bool {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash returns no error
+	return s.N == 0 || uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1)
 }

@@ -188,6 +188,9 @@ func (s *Scenario) RunsAlone() bool {
 	return limits && os.Getuid() != 0 || len(s.Users) > 0
 }
 
+// NeedsRoot reports whether only root can run the scenario.
+func (s *Scenario) NeedsRoot() bool { return len(s.Users) > 0 || slices.Contains(s.Needs, "root") }
+
 // PassesPidfds reports whether the kernel adds a pidfd for the sender to the messages that
 // this role receives.
 func (s *Scenario) PassesPidfds(role Role) bool {

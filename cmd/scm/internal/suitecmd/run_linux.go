@@ -292,6 +292,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
 	stopProgress()
 	r.End(outcome)
+	r.CountAsked(p.whole, scenario.Obstacles(p.cases, p.shard, r.Cases, scenario.ReasonCut))
 	if outcome.Left != nil {
 		cli.PrintError(outcome.Left)
 	}

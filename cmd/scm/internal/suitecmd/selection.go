@@ -117,6 +117,7 @@ type plan struct {
 	// See report.Report.
 	required map[string]bool
 	notAsked map[string]string
+	whole    []scenario.Case // what report.Report.Asked counts
 	noFiles  []string
 	leftOut  int
 }
@@ -376,6 +377,7 @@ func (p *plan) selectCases() (err error) {
 		whole = slices.DeleteFunc(whole, scenario.Case.Kernel)
 	}
 	all := len(whole)
+	p.whole = slices.Clone(whole)
 	if p.fewPairs {
 		whole = slices.DeleteFunc(whole, func(c scenario.Case) bool { return c.Spare(fewPairsPartner) })
 	}
@@ -403,7 +405,7 @@ func (p *plan) selectCases() (err error) {
 	p.required, p.notAsked, p.noFiles = map[string]bool{}, map[string]string{}, nil
 	for _, peer := range p.peers {
 		if !p.builtin[peer.Name] {
-			p.notAsked[peer.Name] = scenario.NotAsked(p.cases, peer)
+			p.notAsked[peer.Name] = "" // until the run has ended
 		}
 		if !p.external && !passing[peer.Name] {
 			p.noFiles = append(p.noFiles, peer.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,8 +112,13 @@ func (o *smokeOptions) check(ctx context.Context, peer *scenario.Peer, scenarios
 	text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
 	if len(peer.Unfilled) > 0 {
 		text += "; " + unfilledText(peer)
-	} else if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
-		text += "; " + skipped
+		return text, nil
+	}
+	cases := slices.DeleteFunc(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), func(c scenario.Case) bool {
+		return c.A.Name != scenario.RunnerName && c.B.Name != scenario.RunnerName
+	})
+	if asked := scenario.CountAsked(peer.Name, cases, func(scenario.Case) (none scenario.Obstacle) { return none }); len(asked.NotAsked) > 0 {
+		text += fmt.Sprintf("; %d of %d cases with the runner are not asked: %s", asked.Cases-asked.Verdicts, asked.Cases, asked.Reasons())
 	}
 	return text, nil
 }

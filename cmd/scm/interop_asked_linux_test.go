@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// What a peer that claims more than it supports was not asked is the same in the last line, the summary and the reports.
+// With the verdicts, it adds up to all its cases, in shards and in a part of the run too.
+func TestNotAsked(t *testing.T) {
+	t.Parallel()
+	catalogue := filepath.Join(t.TempDir(), "catalogue")
+	if err := os.CopyFS(filepath.Join(catalogue, "peer/payload"), os.DirFS("../../interop/catalogue/peer/payload")); err != nil {
+		t.Fatal(err)
+	}
+	var shards scenario.Asked
+	numbers := map[string]scenario.Asked{}
+	for _, flags := range []string{"", "--skip */*/dgram", "--shard 1/2", "--shard 2/2"} {
+		dir := t.TempDir()
+		json, xml := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.xml")
+		args := append(strings.Fields(flags), "--builtin=false", "--catalogue", catalogue, "--report", json, "--report", xml,
+			"--peer", "liar="+program(t, "faulty")+" --refuse flags,iov", "--peer", "stiff="+program(t, "faulty")+" --strict")
+		run := command(t, append([]string{"interop", "run"}, args...)...)
+		summary := command(t, "interop", "summary", json)
+		r, err := report.Read(json)
+		if run.code != 0 || summary.code != 0 || err != nil {
+			t.Fatalf("%s: %v\n%s%s", flags, err, run.text(), summary.text())
+		}
+		asked := r.Asked["liar"]
+		sum := asked.Verdicts
+		for _, n := range asked.NotAsked {
+			sum += n.Cases
+		}
+		want := r.NotAsked["liar"]
+		if p := r.Peers[0]; p.Name != "liar" || p.Totals.Verdicts() != asked.Verdicts || sum != asked.Cases || !strings.Contains(want, " although it claims iov (") {
+			t.Errorf("%s: the verdicts are %+v, and the numbers %+v", flags, p, asked)
+		}
+		for where, text := range map[string]string{"the last line": run.stdout, "the summary": summary.stdout, "JUnit": contents(t, xml)} {
+			if !strings.Contains(strings.Join(strings.Fields(text), " "), "; "+want+".") {
+				t.Errorf("%s: no %q in %s:\n%s", flags, want, where, text)
+			}
+		}
+		if numbers[flags] = asked; strings.HasPrefix(flags, "--shard") {
+			shards = shards.Add(asked)
+		}
+	}
+	if whole := numbers[""].String(); shards.String() != whole || numbers["--skip */*/dgram"].Cases != numbers[""].Cases {
+		t.Errorf("got %q for two shards, want %q; %+v", shards, whole, numbers)
+	}
+}

@@ -1,0 +1,63 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// What was not asked of a peer stands in the last line, the summaries and JUnit in the same words, and in the JSON report
+// as numbers.
+func TestNotAskedInEveryFormat(t *testing.T) {
+	hello := contract.Hello{Can: []string{"stream"}}
+	x, y := &scenario.Peer{Name: "x", Hello: hello}, &scenario.Peer{Name: "y", Hello: hello}
+	plan := scenario.Plan([]*scenario.Scenario{parse(t, "basics/pass", "on stream dgram\n")}, []*scenario.Peer{x, y}, &scenario.Peer{Name: scenario.RunnerName, Hello: hello})
+	refused := scenario.Obstacle{Reason: scenario.ReasonAnswer, Peer: "x", Detail: "iov"}
+	r := Begin("v1.0.0", []*scenario.Peer{x, y}, &scenario.Expectations{})
+	r.NotAsked = map[string]string{"x": ""}
+	r.End(scenario.RunResult{Results: []scenario.Result{
+		{Name: "basics/pass/stream/x/y", Verdict: scenario.Pass},
+		{Name: "basics/pass/stream/x/x", Verdict: scenario.Expected},
+		{Name: "basics/pass/stream/y/x", Verdict: scenario.Unsupported, Why: "x: answered unsupported", Obstacle: refused},
+	}})
+	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
+	const want = "x: of 2 cases, 1 passed, 1 failed as expected; 8 of its 10 cases were not asked: not selected (6), unsupported although it claims iov (1), the run was cut (1)."
+	for name, write := range map[string]func(io.Writer) error{
+		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit,
+		"Summary": func(w io.Writer) error { return r.Summary(w, "") },
+	} {
+		var b strings.Builder
+		if err := write(&b); err != nil || strings.Count(strings.Join(strings.Fields(b.String()), " "), want) == 0 {
+			t.Errorf("%s: %v, want %s in\n%s", name, err, want, b.String())
+		}
+	}
+	suites := readJUnit(t, r).Suites
+	if last := suites[len(suites)-1].Cases; len(last) != 1 || len(last[0].Skipped) != 1 || last[0].Skipped[0].Message != want {
+		t.Errorf("JUnit: the last suite is %+v, want a skipped test with the message %s", last, want)
+	}
+	numbers := map[string]scenario.Asked{"x": {Cases: 10, Verdicts: 2, NotAsked: []scenario.NotAsked{
+		{Reason: scenario.ReasonFilter, Cases: 6}, {Reason: scenario.ReasonAnswer, Detail: "iov", Cases: 1}, {Reason: scenario.ReasonCut, Cases: 1},
+	}}}
+	if !reflect.DeepEqual(r.Asked, numbers) {
+		t.Errorf("got %+v, want %+v", r.Asked, numbers)
+	}
+
+	r.LeftOut = 3
+	for i := range maxAtFault + 1 {
+		name := fmt.Sprintf("peer%d", i)
+		r.Peers = append(r.Peers, Peer{Name: name})
+		r.NotAsked[name] = "9 of its 9 cases were not asked: ::error::forged <b>"
+	}
+	if got := r.partLine(); !strings.HasSuffix(got, " Of 2 more peers, some cases were not asked.\n") || strings.Contains(got, "::error") || strings.Contains(got, "<b>") {
+		t.Errorf("got %s", got)
+	}
+	clear(r.NotAsked)
+	if got := r.partLine(); !strings.Contains(got, "left out 3 cases") {
+		t.Errorf("got %s, want what the flags left out", got)
+	}
+}

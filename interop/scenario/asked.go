@@ -1,0 +1,179 @@
+package scenario
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Reason says why a case has no verdict about a peer.
+type Reason string
+
+const (
+	ReasonHello   Reason = "hello"   // the peer's answer to hello excludes it
+	ReasonAnswer  Reason = "answer"  // the peer has answered unsupported
+	ReasonPartner Reason = "partner" // its partner has done one of these
+	ReasonRoot    Reason = "root"    // it needs root
+	ReasonSystem  Reason = "system"  // the kernel or the system lacks something
+	ReasonRunner  Reason = "runner"  // the runner fails it with itself
+	ReasonHangs   Reason = "hangs"   // a peer that did not answer is asked no more
+	ReasonCut     Reason = "cut"     // the run ended before it
+	ReasonShard   Reason = "shard"   // it is in another part of the run
+	ReasonFilter  Reason = "filter"  // it was not selected
+	ReasonNotRun  Reason = "not run" // the runner could not run it
+)
+
+// reasonTexts describes the reasons other than ReasonHello, whose detail needs no further words.
+var reasonTexts = map[Reason]string{
+	ReasonAnswer:  "unsupported",
+	ReasonPartner: "its partner's hello or answer",
+	ReasonRoot:    "they need root",
+	ReasonSystem:  "the kernel or system lacks something",
+	ReasonRunner:  "the runner itself fails them",
+	ReasonHangs:   "asked no more after hangs",
+	ReasonCut:     "the run was cut",
+	ReasonShard:   "in other shards",
+	ReasonFilter:  "not selected",
+	ReasonNotRun:  "could not be run",
+}
+
+// An Obstacle is why a case has no verdict. The zero Obstacle is none.
+type Obstacle struct {
+	Reason Reason
+	Peer   string // for ReasonAnswer: whose answer it was
+	Detail string // for ReasonHello: what it lacks; for ReasonAnswer: the words of can= that the call needs
+}
+
+// Asked counts what became of the cases of a peer. Cases is the sum of all other numbers.
+type Asked struct {
+	Cases    int        `json:"cases"`               // of the peer, in a run that leaves out nothing
+	Verdicts int        `json:"verdicts"`            // cases with a verdict
+	NotAsked []NotAsked `json:"not_asked,omitempty"` // cases without one, the most frequent reason first
+}
+
+// NotAsked is the number of cases that have no verdict for one reason.
+type NotAsked struct {
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail,omitempty"` // see Obstacle
+	Cases  int    `json:"cases"`
+}
+
+// CountAsked counts the cases of the peer among these. The function returns why a case has no verdict, but need not know
+// the peers' answers to hello.
+func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Asked) {
+	for _, c := range cases {
+		role := RoleA
+		if c.A.Name != peer {
+			role = RoleB
+		}
+		if c.Peer(role).Name != peer {
+			continue
+		}
+		o, own, partners := obstacle(c), c.UnsupportedBy(role), ""
+		switch c.Peer(role.Other()).Name {
+		case peer:
+			own = c.Unsupported()
+		case RunnerName: // supports everything
+		default:
+			partners = c.UnsupportedBy(role.Other())
+		}
+		switch {
+		case o.Reason == ReasonShard || o.Reason == ReasonFilter:
+		case own != "":
+			o = Obstacle{Reason: ReasonHello, Detail: strings.TrimPrefix(own, peer+": ")}
+		case partners != "", o.Peer != "" && o.Peer != peer:
+			o = Obstacle{Reason: ReasonPartner}
+		}
+		a.count(NotAsked{o.Reason, o.Detail, 1})
+		a.Cases++
+	}
+	return a
+}
+
+// count adds cases that have no verdict, or a verdict if there is no reason.
+func (a *Asked) count(n NotAsked) {
+	i := slices.IndexFunc(a.NotAsked, func(is NotAsked) bool { return is.Reason == n.Reason && is.Detail == n.Detail })
+	switch {
+	case n.Reason == "":
+		a.Verdicts += n.Cases
+	case i < 0:
+		a.NotAsked = append(a.NotAsked, n)
+	default:
+		a.NotAsked[i].Cases += n.Cases
+	}
+	slices.SortFunc(a.NotAsked, func(a, b NotAsked) int {
+		return cmp.Or(cmp.Compare(b.Cases, a.Cases), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail))
+	})
+}
+
+// Add returns the numbers of two shards of a run together.
+func (a Asked) Add(b Asked) (sum Asked) {
+	sum.Cases = max(a.Cases, b.Cases)
+	left := sum.Cases
+	for _, n := range slices.Concat([]NotAsked{{Cases: a.Verdicts + b.Verdicts}}, a.NotAsked, b.NotAsked) {
+		if n.Reason != ReasonShard {
+			sum.count(n)
+			left -= n.Cases
+		}
+	}
+	if left > 0 {
+		sum.count(NotAsked{Reason: ReasonShard, Cases: left})
+	}
+	return sum
+}
+
+// String says how many cases were not asked, and why, or returns "" if all of them have a verdict.
+func (a Asked) String() string {
+	if len(a.NotAsked) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of its %d cases were not asked: %s", a.Cases-a.Verdicts, a.Cases, a.Reasons())
+}
+
+// Reasons lists the reasons, each with its number of cases.
+func (a Asked) Reasons() string {
+	var list []string
+	for _, n := range a.NotAsked {
+		text := cmp.Or(reasonTexts[n.Reason], string(n.Reason))
+		switch {
+		case n.Reason == ReasonHello:
+			text = n.Detail
+		case n.Detail != "":
+			text += " although it claims " + n.Detail
+		}
+		list = append(list, fmt.Sprintf("%s (%d)", text, n.Cases))
+	}
+	return strings.Join(list, ", ")
+}
+
+// Obstacles returns a function for CountAsked, after a run of the selected cases in this shard. Those that have no
+// result have none for the reason missing.
+func Obstacles(selected []Case, shard Shard, results []Result, missing Reason) func(Case) Obstacle {
+	is := map[string]Obstacle{}
+	for _, c := range selected {
+		is[c.Name()] = Obstacle{Reason: missing}
+	}
+	for _, r := range results {
+		o := r.Obstacle
+		switch {
+		case r.Verdict != Unsupported && r.Verdict != NotRun:
+			o = Obstacle{}
+		case o.Reason == "" && r.Verdict == Unsupported:
+			o.Reason = ReasonSystem
+		case o.Reason == "":
+			o.Reason = ReasonNotRun
+		}
+		is[r.Name] = o
+	}
+	return func(c Case) Obstacle {
+		o, ok := is[c.Name()]
+		switch {
+		case !shard.has(c):
+			return Obstacle{Reason: ReasonShard}
+		case !ok:
+			return Obstacle{Reason: ReasonFilter}
+		}
+		return o
+	}
+}

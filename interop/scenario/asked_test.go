@@ -1,0 +1,92 @@
+package scenario
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+)
+
+// askedPlan returns the cases of three scenarios with the peers x and y.
+func askedPlan(t *testing.T, x contract.Hello, y contract.Hello) []Case {
+	t.Helper()
+	pair := mustParse(t, simple)
+	flags := mustParse(t, rule+"on stream\nplay receiver\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0 flags=peek\nB< ok n=1 payload=00 fds=-\n")
+	kernel := mustParse(t, rule+"on stream\nplay kernel\nA> end\nA< ok\n")
+	return Plan([]*Scenario{pair, flags, kernel}, []*Peer{{Name: "x", Hello: x}, {Name: "y", Hello: y}}, RunnerPeer())
+}
+
+// Cases that an answer to hello excludes are counted by what it lacks, and those that the partner excludes together.
+func TestAskedByHello(t *testing.T) {
+	all := []string{"stream", "dgram", "flags"}
+	for _, c := range []struct {
+		can, others []string
+		room        string
+		want        string
+	}{
+		{all, all, "", ""},
+		{all[:2], all, "", "1 of its 11 cases were not asked: no flags (1)"},
+		{all, all, "*,253", "7 of its 11 cases were not asked: its room is *,253 (7)"},
+		{all[:2], all[:1], "", "3 of its 11 cases were not asked: its partner's hello or answer (2), no flags (1)"},
+	} {
+		plan := askedPlan(t, contract.Hello{Can: c.can, Room: c.room}, contract.Hello{Can: c.others})
+		got := CountAsked("x", plan, func(Case) (none Obstacle) { return none })
+		if got.String() != c.want {
+			t.Errorf("can %v, room %q: got %q, want %q", c.can, c.room, got, c.want)
+		}
+	}
+}
+
+// Each case counts once, for what became of it in the run, and all numbers add up to the number of cases. So do those of
+// all shards together.
+func TestAskedAddsUp(t *testing.T) {
+	can := contract.Hello{Can: []string{"stream", "dgram"}}
+	plan := askedPlan(t, can, can)
+	selected := slices.DeleteFunc(slices.Clone(plan), func(c Case) bool { return c.A.Name == "x" && c.B.Name == "y" })
+	var results []Result
+	for _, r := range []Result{
+		{Verdict: Flaky, Obstacle: Obstacle{Reason: ReasonAnswer, Peer: "x"}}, // at another attempt
+		{Verdict: Unsupported, Obstacle: Obstacle{Reason: ReasonAnswer, Peer: "x", Detail: "flags and iov"}},
+		{Verdict: Unsupported, Obstacle: Obstacle{Reason: ReasonAnswer, Peer: "x"}},
+		{Verdict: Unsupported, Obstacle: Obstacle{Reason: ReasonAnswer, Peer: "other"}},
+		{Verdict: Unsupported},
+		{Verdict: NotRun},
+	} {
+		i := slices.IndexFunc(selected, func(c Case) bool {
+			known := slices.ContainsFunc(results, func(r Result) bool { return r.Name == c.Name() })
+			return !known && (c.A.Name == "x" || c.B.Name == "x" && c.Scenario.Play == PlayPair)
+		})
+		r.Name = selected[i].Name()
+		results = append(results, r)
+	}
+	whole := CountAsked("x", plan, Obstacles(selected, Shard{}, results, ReasonCut))
+	const want = "10 of its 11 cases were not asked: the run was cut (2), not selected (2), unsupported (1), " +
+		"unsupported although it claims flags and iov (1), no flags (1), could not be run (1), " +
+		"its partner's hello or answer (1), the kernel or system lacks something (1)"
+	if whole.String() != want {
+		t.Errorf("got  %s\nwant %s", whole, want)
+	}
+	var sum Asked
+	for i := range 4 {
+		shard := Shard{i + 1, 4}
+		var part []Result
+		for _, c := range shard.Apply(selected) {
+			part = append(part, slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Name != c.Name() })...)
+		}
+		one := CountAsked("x", plan, Obstacles(shard.Apply(selected), shard, part, ReasonCut))
+		sum = sum.Add(one)
+		for _, a := range []Asked{one, sum} {
+			added := a.Verdicts
+			for _, n := range a.NotAsked {
+				added += n.Cases
+			}
+			if added != a.Cases || a.Cases != whole.Cases {
+				t.Errorf("shard %d: the numbers of %+v add up to %d, not %d", i+1, a, added, whole.Cases)
+			}
+		}
+	}
+	if !reflect.DeepEqual(sum, whole) {
+		t.Errorf("all shards: got  %s\nwant %s", sum, whole)
+	}
+}
