@@ -420,6 +420,8 @@ func TestSmoke(t *testing.T) {
 			result{4, "bad: the peer ended: exit status 1\ngone: unavailable: no compiler\n", "scm: 2 of 2 peers do not work\n"}},
 		{[]string{"--builtin=false", "--peer", "child=sh -c '" + fake + "; exit'"},
 			result{4, "child: \"end\" leaves the socket open in process …", "scm: 1 of 1 peers do not work\n"}},
+		{[]string{"--builtin=false", "--peer", "liar=" + fake + " --refuse multi,flags"},
+			result{0, "liar" + ok[:len(ok)-1] + "; answers \"unsupported\" to send with flags, recv with flags, send with multi, recv with multi, which its can= claims\n", ""}},
 		{[]string{"--builtin=false"}, result{3, "", "scm: no peers\n"}},
 		{[]string{"--builtin=false", "--peers", list, "--with", "b", "--with", "b", "--with", "a"}, result{0, "b" + ok + "a" + ok, ""}},
 		{[]string{"--builtin=false", "--peers", list, "--with", "x"}, result{4, "a" + ok + "gone: unavailable: no compiler\n", "scm: 1 of 2 peers do not work\n"}},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -109,4 +110,61 @@ func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, 
 	}
 	proc.Peer.Unfilled = unfilled
 	return nil
+}
+
+// wordCalls are the simplest calls that need each word of can= other than a type of socket.
+var wordCalls = []struct{ word, send, recv string }{
+	{"flags", "send payload=00 fds=%d flags=nosignal", "recv bytes=1 fds=1 flags=peek"},
+	{"multi", "send payload=00 fds=%d,%[1]d", "recv bytes=1 fds=2"},
+	{"iov", "send payload=00,00 fds=%d", "recv bytes=1,1 fds=1"},
+}
+
+// Refused starts the peer, which has answered hello, and returns those of the wordCalls that it claims and answers
+// "unsupported" to, such as "send with flags". After an error, it has not tried all of them.
+func Refused(ctx context.Context, p *scenario.Peer, timeout time.Duration) (list []string, err error) {
+	socketType := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers)
+	if socketType < 0 || p.Hello.Room != "" || p.Hello.Payload != "" {
+		return nil, nil // what the library fixes may exclude a call
+	}
+	pool, err := newTestPool(slices.Repeat(socketTypes[socketType:socketType+1], 2*len(wordCalls))...)
+	defer pool.close()
+	if err != nil {
+		return nil, err
+	}
+	proc, err := Start(p, pool.given, scenario.User{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer proc.Close()
+	if _, err := proc.Greet(ctx, timeout); err != nil {
+		return nil, err
+	}
+	for i, calls := range wordCalls {
+		if !p.Hello.Offers(calls.word) {
+			continue
+		}
+		if err := pool.sendTo(2*i, []byte{0, 0}); err != nil {
+			return list, err
+		}
+		sock, file := proc.FDs[1+2*i], proc.FDs[2+2*i] // another socket is the file
+		if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, file), "ok", timeout); err != nil {
+			return list, err
+		}
+		for _, command := range []string{fmt.Sprintf(calls.send, file), calls.recv} {
+			answer, err := proc.Ask(ctx, command, timeout)
+			if err != nil {
+				return list, fmt.Errorf("%q: %w", command, proc.Explain(err))
+			}
+			if verb, _, _ := strings.Cut(command, " "); answer == "unsupported" {
+				list = append(list, verb+" with "+calls.word)
+			}
+			if p.Hello.Closes && !strings.HasPrefix(answer, "ok ") {
+				break // the library may have closed the socket
+			}
+		}
+		if err := proc.expect(ctx, "end", "ok", timeout); err != nil {
+			return list, err
+		}
+	}
+	return list, nil
 }

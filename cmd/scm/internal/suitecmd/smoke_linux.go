@@ -22,8 +22,9 @@ var smokeHelp = `Check the peers themselves, rather than their libraries. Each p
 contract, send and recognize a long payload (@N), answer "unsupported" to unknown
 commands, leave no other process with its sockets, and exit within 5 seconds of the end of
 its input. A peer that answers "unsupported" to every send or to every receive, as a new
-template does, also passes, and the output says so. The output also says how many of the
-peer's cases with the runner are not run because of its answer to hello.
+template does, also passes, and the output says so. The output also says which calls that
+can= claims a peer answers "unsupported" to, and how many of its cases with the runner are
+not run because of its answer to hello.
 
 ` + peerHelp + `
 
@@ -113,6 +114,13 @@ func (o *smokeOptions) check(ctx context.Context, peer *scenario.Peer, scenarios
 	if len(peer.Unfilled) > 0 {
 		text += "; " + unfilledText(peer)
 		return text, nil
+	}
+	refused, err := process.Refused(ctx, peer, o.timeout)
+	if len(refused) > 0 {
+		text += fmt.Sprintf("; answers \"unsupported\" to %s, which its can= claims", strings.Join(refused, ", "))
+	}
+	if err != nil {
+		text += fmt.Sprintf("; not every call that its can= claims could be tried: %v", err)
 	}
 	cases := slices.DeleteFunc(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), func(c scenario.Case) bool {
 		return c.A.Name != scenario.RunnerName && c.B.Name != scenario.RunnerName
