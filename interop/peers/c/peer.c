@@ -25,7 +25,9 @@
 #define close_fd close
 #define begun(sock) (void)(sock)
 
-/* Use your library's name and version. Expected failures can depend on the version. */
+/* Use your library's name and version. Expected failures can depend on the version.
+ * In can=, multi promises several descriptors in a message, iov several buffers, and flags
+ * calls with flags of the caller's choice, rather than the flags that a receive reports. */
 static const char *hello = "name=mine version=0 can=stream,dgram,seqpacket,multi";
 
 /* Sends the bytes and the descriptors. Returns the count that the library reports. If the library

@@ -22,7 +22,11 @@ class Peer {
     /** flags is msg_flags, or null if the library reports no flags. */
     record Received(byte[] payload, List<Integer> fds, Integer flags) {}
 
-    /** Use your library's name and version. Expected failures can depend on the version. */
+    /**
+     * Use your library's name and version. Expected failures can depend on the version.
+     * In can=, multi promises several descriptors in a message, iov several buffers, and flags
+     * calls with flags of the caller's choice, rather than the flags that a receive reports.
+     */
     String hello() {
         return "name=mine version=0 can=stream,dgram,seqpacket,multi";
     }

@@ -22,6 +22,8 @@ class Unsupported(Exception):
 
 class Peer:  # one interface of one library
     # Use your library's name and version. Expected failures can depend on the version.
+    # In can=, multi promises several descriptors in a message, iov several buffers, and flags
+    # calls with flags of the caller's choice, rather than the flags that a receive reports.
     HELLO = "name=mine version=0 can=stream,dgram,seqpacket,multi"
 
     # The socket is borrowed, here and in library_recv: detach() a socket.socket that is made from

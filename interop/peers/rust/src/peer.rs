@@ -217,6 +217,8 @@ impl Peer {
 pub fn main() -> io::Result<()> {
     let mine = Peer {
         // Use your library's name and version. Expected failures can depend on the version.
+        // In can=, multi promises several descriptors in a message, iov several buffers, and flags
+        // calls with flags of the caller's choice, rather than the flags that a receive reports.
         hello: "name=mine version=0 can=stream,dgram,seqpacket,multi".to_string(),
         optional: &["at"],
         send,
