@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -100,6 +101,21 @@ func (at *attribution) known(c scenario.Case) judge.Known {
 		}
 	}
 	return known
+}
+
+// inBatch reports whether the peer has a case in the first batch.
+func (at *attribution) inBatch(p *scenario.Peer) bool {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	_, ok := at.batch[p.Name]
+	return ok
+}
+
+// join adds the batch of another attribution.
+func (at *attribution) join(other *attribution) {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	maps.Copy(at.batch, other.batch)
 }
 
 // addToBatch stores which checks a peer failed in a case of the first batch, which pairs it with the runner. A failure

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -120,5 +121,25 @@ func TestShortCountIsReported(t *testing.T) {
 	got := finding(t, runBoth(t, onStream(s, testPeer(t, "short"), runner(t)), time.Hour))
 	if want := `answer@x: answered "ok n=1"` + "\nexpected ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// If a finding would name both peers, and the run did not begin with their cases with the runner, they run then. The
+// report does not contain them.
+func TestPartnersRunWithTheRunnerIfAFindingNamesBoth(t *testing.T) {
+	failed := filepath.Join(t.TempDir(), "failed")
+	self, right := runner(t), testPeer(t, "right", "right")
+	bad := shellPeer(t, `use) s=${rest#sock=}; s=${s%% *}; echo ok;; end) eval "exec $s<&-"; echo ok;;
+		recv) case $rest in *bytes=2*) echo err EIO;; *) if [ -e `+failed+` ]; then echo ok n=1 payload=00 fds=-; else : >`+failed+`; echo err EIO; fi;; esac;;`)
+	checkNothingLeft(t)
+	once := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n")
+	always := mustParse(t, rule+"on stream\nA> send payload=01 fds=-\nA< ok n=1\nB> recv bytes=2 fds=0\nB< ok n=1 payload=01 fds=-\n")
+	always.Name = "group/always"
+	o := Run(context.Background(), []scenario.Case{onStream(once, right, bad), onStream(always, right, bad)}, nil, Options{Runner: self})
+	if len(o.Results) != 2 {
+		t.Fatalf("got %d results, want those of the plan", len(o.Results))
+	}
+	if got := finding(t, o.Results[0]); len(o.Results[0].Findings) != 1 || !strings.HasPrefix(got, "answer@x: ") {
+		t.Errorf("got %s, want answer@x alone", got)
 	}
 }

@@ -74,6 +74,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 		return scenario.RunResult{Broken: err}
 	}
 	r := s.run
+	r.cases = cases
 	r.ctx, r.cut = context.WithCancelCause(ctx)
 	defer r.cut(nil)
 	r.runAll(cases)
@@ -87,7 +88,6 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 type Session struct {
 	run   *run
 	pairs []*pair
-	batch []scenario.Case // withRunner of the plan; nil once they have run
 }
 
 // Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits
@@ -107,7 +107,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	if err != nil {
 		return nil, err
 	}
-	r := &run{options: o, expectations: x, hangs: map[string]int{}}
+	r := &run{options: o, expectations: x, cases: plan, hangs: map[string]int{}, batched: map[string]bool{}}
 	r.environment = &environment{
 		ctx:         context.Background(),
 		timeout:     o.Timeout,
@@ -125,9 +125,6 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	for _, group := range groupByPeers(plan) {
 		s.pairs = append(s.pairs, &pair{environment: r.environment, cases: group})
 	}
-	if o.Runner != nil {
-		s.batch = withRunner(plan, o.Runner)
-	}
 	return s, nil
 }
 
@@ -141,7 +138,6 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 			continue
 		}
 		if res := p.run(i); res.Verdict != "" {
-			s.runBatch(&res)
 			s.run.complete(&res, false)
 			return res
 		}
@@ -150,27 +146,6 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 		return res
 	}
 	return without(c, scenario.NotRun, "it is not in the plan of the session", false)
-}
-
-// runBatch runs the cases with which a run begins, if a finding would otherwise name both peers. Most sessions have no
-// such finding, so they save the time.
-func (s *Session) runBatch(res *scenario.Result) {
-	r := s.run
-	if s.batch == nil || len(res.Findings) == 0 {
-		return
-	}
-	if r.attribution.runPeersAlone(res); len(r.attribution.blame(res)) == len(res.Findings) {
-		return // no finding names both peers
-	}
-	for _, group := range groupByPeers(s.batch) {
-		runCases(group, r.environment, func(res scenario.Result) {
-			r.decide(&res)
-			r.attribution.addToBatch(&res, r.expectations)
-		})
-	}
-	if r.ctx.Err() == nil {
-		s.batch = nil
-	}
 }
 
 // Close ends the peers.
@@ -205,7 +180,11 @@ type run struct {
 	options      Options
 	expectations *scenario.Expectations
 	attribution  *attribution
+	cases        []scenario.Case // the plan
 	cut          context.CancelCauseFunc
+
+	batches sync.Mutex
+	batched map[string]bool // the peers for which runBatch has run their cases with the runner
 
 	mu      sync.Mutex
 	results []scenario.Result
@@ -308,9 +287,9 @@ func (r *run) complete(res *scenario.Result, first bool) {
 // done completes the result of a case and keeps it.
 func (r *run) done(res scenario.Result, first bool) {
 	r.complete(&res, first)
+	r.countHangs(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.countHangs(res)
 	r.results = append(r.results, res)
 	if r.options.Done != nil {
 		r.options.Done(res)
@@ -325,6 +304,8 @@ func (r *run) countHangs(res scenario.Result) {
 	if res.Verdict == scenario.NotRun || res.Verdict == scenario.Unsupported && len(res.Transcript) == 0 {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, peer := range slices.Compact([]string{res.Case.A.Name, res.Case.B.Name}) {
 		hang := func(f scenario.Finding) bool {
 			return f.Check == scenario.CheckHang && f.Peer == peer && !f.Expected
@@ -356,10 +337,41 @@ func (r *run) whyNotAsked(c scenario.Case) string {
 // decide attributes each finding to the peer at fault and sets the verdict.
 func (r *run) decide(res *scenario.Result) {
 	r.attribution.runPeersAlone(res)
+	r.runBatch(res)
 	r.attribution.assignBlame(res)
 	r.expectations.SetVerdict(res)
 	if !res.Unexpected() {
 		res.Facts = nil
+	}
+}
+
+// runBatch runs the cases of the two peers with the runner if a finding would otherwise name both peers, unless the run
+// began with them. Most sessions, and most runs about some of the peers, have no such finding, so they save the time.
+// The results are used for attribution only and do not appear in the report.
+func (r *run) runBatch(res *scenario.Result) {
+	if r.options.Runner == nil || len(r.attribution.blame(res)) == len(res.Findings) {
+		return // no finding names both peers
+	}
+	r.batches.Lock()
+	defer r.batches.Unlock()
+	for _, p := range []*scenario.Peer{res.Case.A, res.Case.B} {
+		if r.batched[p.Name] || r.attribution.inBatch(p) {
+			continue
+		}
+		batch := newAttribution(r.environment, nil) // other jobs must not see a part of the batch
+		all := withRunner(r.cases, r.options.Runner)
+		for _, group := range groupByPeers(slices.DeleteFunc(all, func(c scenario.Case) bool { return c.A != p && c.B != p })) {
+			runCases(group, r.environment, func(res scenario.Result) {
+				r.decide(&res)
+				batch.addToBatch(&res, r.expectations)
+				r.countHangs(res)
+			})
+		}
+		if r.ctx.Err() != nil {
+			return
+		}
+		r.batched[p.Name] = true
+		r.attribution.join(batch)
 	}
 }
 
