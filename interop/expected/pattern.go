@@ -61,6 +61,14 @@ func (p Pattern) Match(name string) bool {
 	return p.matchParts(strings.Split(name, "/"))
 }
 
+// Expand returns a pattern without braces for each alternative.
+func (p Pattern) Expand() (list []Pattern) {
+	for _, alt := range p.alts {
+		list = append(list, Pattern{strings.Join(alt, "/"), [][]string{alt}})
+	}
+	return list
+}
+
 func (p Pattern) matchParts(parts []string) bool {
 	return slices.ContainsFunc(p.alts, func(alt []string) bool { return matchParts(alt, parts) })
 }

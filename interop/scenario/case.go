@@ -48,6 +48,9 @@ func (c Case) AloneName(role Role) string {
 // Kernel reports whether the case tests the kernel instead of peers.
 func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 
+// Control reports whether the runner takes both roles, which shows whether a scenario can pass here.
+func (c Case) Control() bool { return c.A.Name == RunnerName && c.B.Name == RunnerName }
+
 // UnsupportedBy returns the reason why the peer in this role does not support the case, or ""
 // if it does.
 func (c Case) UnsupportedBy(role Role) string {
@@ -233,6 +236,9 @@ var Verdicts = []Verdict{Pass, Fail, Expected, UnexpectedPass, Flaky, Unsupporte
 
 // Kernel reports whether the result is for a kernel scenario.
 func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName) }
+
+// Control reports whether the result is for a case in which the runner takes both roles; see Case.Control.
+func (r Result) Control() bool { return strings.HasSuffix(r.Name, "/"+RunnerName+"/"+RunnerName) }
 
 // Keys returns CHECK@PEER of each finding, sorted and without duplicates.
 func (r Result) Keys() (keys []string) {

@@ -194,6 +194,7 @@ type Finished struct {
 	StrictKernel bool              // as in Expectations
 	Versions     map[string]string // of the peers that took part, by name; "" if unknown
 	Known        []string          // the peers that lines may be about
+	Given        []string          // the peers that the run was about; see Case.About
 	Plan         []Case            // the cases of a whole run; nil if they are all cases of these peers
 	Results      []Result
 }
@@ -260,7 +261,7 @@ func (run Finished) setCases(scenarios []*Scenario) error {
 	}
 	plan := run.Plan
 	if plan == nil {
-		plan = Plan(scenarios, peers, runner)
+		plan = slices.DeleteFunc(Plan(scenarios, peers, runner), func(c Case) bool { return !c.About(run.Given) })
 	}
 	if !slices.ContainsFunc(run.Results, Result.Kernel) {
 		plan = slices.DeleteFunc(plan, Case.Kernel)

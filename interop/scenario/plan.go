@@ -44,6 +44,12 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	return cases
 }
 
+// About reports whether a run about these peers includes the case: one of them takes part, or it is a control, or it
+// tests the kernel. Every case belongs to a run about no peer in particular.
+func (c Case) About(names []string) bool {
+	return len(names) == 0 || slices.Contains(names, c.A.Name) || slices.Contains(names, c.B.Name) || c.Control() || c.A.Name == KernelName
+}
+
 // Spare reports whether a run with few pairs leaves out the case: it pairs a peer that has FewPairs with a
 // peer other than itself, the runner and the partner.
 func (c Case) Spare(partner string) bool {
@@ -94,6 +100,26 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 		}
 	}
 	return selected, nil
+}
+
+// KernelOnly returns the kernel cases that an alternative of a pattern in Run selects that matches no other case.
+func (f Filter) KernelOnly(cases []Case) (selected []Case) {
+	for _, run := range f.Run {
+		for _, p := range run.Expand() {
+			matches := func(kernel bool) func(Case) bool {
+				return func(c Case) bool { return c.Kernel() == kernel && p.Match(c.Name()) }
+			}
+			if !slices.ContainsFunc(cases, matches(true)) || slices.ContainsFunc(cases, matches(false)) {
+				continue
+			}
+			for _, c := range cases {
+				if matches(true)(c) {
+					selected = append(selected, c)
+				}
+			}
+		}
+	}
+	return selected
 }
 
 // partsOf returns the starts of the cases, and the names of their peers.

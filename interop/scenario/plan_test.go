@@ -36,6 +36,41 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A run about some peers has their cases with every other peer, those of the runner with itself, and the kernel's.
+func TestAbout(t *testing.T) {
+	pair, kernel := mustParse(t, rule+"on stream\nA> end\nA< ok\n"), mustParse(t, rule+"on stream\nplay kernel\nA> end\nA< ok\n")
+	all := Plan([]*Scenario{pair, kernel}, []*Peer{{Name: "x"}, {Name: "y"}, {Name: "z"}}, RunnerPeer())
+	for given, want := range map[string]string{
+		"x":   "x/x x/y x/z x/runner y/x z/x runner/x runner/runner kernel/kernel",
+		"x y": "x/x x/y x/z x/runner y/x y/y y/z y/runner z/x z/y runner/x runner/y runner/runner kernel/kernel",
+		"":    strings.ReplaceAll(strings.Join(names(all), " "), "group/id/stream/", ""),
+	} {
+		about := slices.DeleteFunc(slices.Clone(all), func(c Case) bool { return !c.About(strings.Fields(given)) })
+		if got := strings.ReplaceAll(strings.Join(names(about), " "), "group/id/stream/", ""); got != want {
+			t.Errorf("%q: got %v, want %v", given, got, want)
+		}
+	}
+}
+
+// Only an alternative that matches no case of a peer selects kernel cases.
+func TestKernelOnly(t *testing.T) {
+	pair, kernel := mustParse(t, rule+"on stream\nA> end\nA< ok\n"), mustParse(t, rule+"on stream\nplay kernel\nA> end\nA< ok\n")
+	kernel.Name = "group/kernel"
+	all := Plan([]*Scenario{pair, kernel}, []*Peer{{Name: "x"}}, RunnerPeer())
+	for pattern, want := range map[string]bool{
+		"**/kernel/kernel": true, "group/kernel": true, "*/*/*/{kernel,x}/*": true, "group/{id,kernel}": true,
+		"group": false, "**": false, "group/*/stream": false, "group/id": false, "**/!x": false,
+	} {
+		p, err := expected.ParsePattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Filter{Run: []expected.Pattern{p}}).KernelOnly(all); len(got) > 0 != want {
+			t.Errorf("%s: got %v, want a case: %v", pattern, names(got), want)
+		}
+	}
+}
+
 func TestSpare(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nA> end\nA< ok\n")
 	var left []Case
