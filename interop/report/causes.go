@@ -282,7 +282,6 @@ const maxAtFault = 3
 // writePeers writes a sentence for each peer in NotAsked and each peer at fault: how many of its cases it fails.
 func (r *Report) writePeers(out *text) {
 	all := map[string]Totals{}
-	alone := map[string]bool{} // the peers that have a case with the runner or with themselves
 	faults := map[string]int{} // the number of cases in which a peer is at fault
 	for _, c := range r.Cases {
 		_, _, a, b := splitCaseName(c.Name)
@@ -290,7 +289,6 @@ func (r *Report) writePeers(out *text) {
 			t := all[name]
 			t.count(c.Verdict)
 			all[name] = t
-			alone[name] = alone[name] || a == b || a == scenario.RunnerName || b == scenario.RunnerName
 			isFault := func(f scenario.Finding) bool { return f.Peer == name && !f.Expected }
 			if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, isFault) {
 				faults[name]++
@@ -308,7 +306,7 @@ func (r *Report) writePeers(out *text) {
 			faults[name] += 0 // to name it too
 		}
 	}
-	more, unsure := 0, []string(nil)
+	more := 0
 	for i, name := range slices.SortedFunc(maps.Keys(faults), func(a, b string) int {
 		return cmp.Or(cmp.Compare(faults[b], faults[a]), cmp.Compare(a, b))
 	}) {
@@ -324,15 +322,9 @@ func (r *Report) writePeers(out *text) {
 			more++
 			continue
 		}
-		if faults[name] > 0 && !alone[name] {
-			unsure = append(unsure, name)
-		}
 		out.paragraph(text + ".")
 	}
 	if more > 0 {
 		out.printf("%s at fault.\n", display.Plural(more, "more peer"))
-	}
-	if len(unsure) > 0 {
-		out.paragraph(strings.Join(unsure, ", ") + " had no cases with the runner, so another peer may be at fault instead.")
 	}
 }

@@ -18,6 +18,7 @@ type Comparison struct {
 	Better []string // failed before and pass now
 	Other  []string // differ in some other way
 	New    int      // cases that are not in the older report
+	Out    int      // cases of the older report that the new one leaves out, because it is about other peers or not about the kernel
 }
 
 // Compare compares a report with an older one, case by case. It ignores whether a failure was expected. A case that
@@ -29,8 +30,13 @@ func Compare(old, new *Report) Comparison {
 	for _, r := range new.Cases {
 		added[r.Name] = r
 	}
+	kernel := slices.ContainsFunc(new.Cases, scenario.Result.Kernel)
 	for _, before := range old.Cases {
 		after, found := added[before.Name]
+		if !found && (before.Kernel() && !kernel || len(new.Given) > 0 && !new.isAbout(before)) {
+			c.Out++
+			continue
+		}
 		delete(added, before.Name)
 		outcomeBefore, outcomeAfter := outcome(before), outcome(after)
 		if !found {
@@ -67,6 +73,12 @@ func Compare(old, new *Report) Comparison {
 		}
 	}
 	return c
+}
+
+// isAbout reports whether the run is about the peers of the case; see [scenario.Case.About].
+func (r *Report) isAbout(c scenario.Result) bool {
+	_, _, a, b := splitCaseName(c.Name)
+	return scenario.Case{A: &scenario.Peer{Name: a}, B: &scenario.Peer{Name: b}}.About(r.Given)
 }
 
 // A status is the outcome of a case, regardless of which outcome was expected.
@@ -106,7 +118,11 @@ func (c Comparison) Console(w io.Writer) error {
 			out.printf("%s: %s\n", []string{"worse", "better", "other"}[i], display.Line(line))
 		}
 	}
-	out.printf("%d the same, %d worse, %d better, %d other, %d new\n", c.Same, len(c.Worse), len(c.Better), len(c.Other), c.New)
+	left := ""
+	if c.Out > 0 {
+		left = fmt.Sprintf(", %d left out", c.Out)
+	}
+	out.printf("%d the same, %d worse, %d better, %d other, %d new%s\n", c.Same, len(c.Worse), len(c.Better), len(c.Other), c.New, left)
 	_, err := io.WriteString(w, out.String())
 	return err
 }

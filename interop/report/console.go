@@ -243,6 +243,9 @@ func (r *Report) writeEnd(out *text) {
 			out.block("", text)
 		}
 	}
+	if r.NoKernel > 0 {
+		out.printf("%s left out: see --kernel\n", display.Plural(r.NoKernel, "kernel scenario"))
+	}
 	out.paragraph(r.Verdict())
 	r.writePeers(out)
 	if r.Cut != "" {

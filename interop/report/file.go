@@ -306,7 +306,7 @@ func (r *Report) validateNames() error {
 	if _, err := scenario.ParseShard(r.Shard); r.Shard != "" && err != nil {
 		return fmt.Errorf("invalid shard: %w", err)
 	}
-	var peers []string
+	peers := slices.Clone(r.Given)
 	for _, p := range r.Peers {
 		peers = append(peers, p.Name)
 	}

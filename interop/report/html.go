@@ -69,6 +69,7 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	return pageTemplate.Execute(w, map[string]any{
 		"Report":     r.withoutCases(),
+		"About":      r.about(),
 		"Cases":      cases,
 		"Rules":      rules,
 		"Replay":     replay,

@@ -18,17 +18,20 @@ var outcomeElements = map[scenario.Verdict]string{
 }
 
 // JUnit writes the report for CI servers. Each group of scenarios is a suite, and each case is a test. Peer
-// scenarios and kernel scenarios are in separate suites. Expected failures and unsupported cases count as
-// skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a whole, rather
-// than one case, are reported as a separate test, and so is what was not asked of a peer, which counts as skipped. A
-// message is one line.
+// scenarios, kernel scenarios and the cases in Control are in separate suites. Expected failures and unsupported cases
+// count as skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a
+// whole, rather than one case, are reported as a separate test, and so is what was not asked of a peer, which counts as
+// skipped. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	r = r.abbreviated()
 	groups := map[string][]scenario.Result{}
 	for _, c := range r.Cases {
 		group, _, _ := strings.Cut(c.Name, "/")
-		if c.Kernel() {
+		switch {
+		case c.Kernel():
 			group = scenario.KernelName + "/" + group
+		case len(r.Given) > 0 && c.Control():
+			group = scenario.RunnerName + "/" + group
 		}
 		groups[group] = append(groups[group], c)
 	}

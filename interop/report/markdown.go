@@ -35,8 +35,11 @@ func (r *Report) Markdown(w io.Writer) error {
 		b.printf("\n")
 	}
 	rows := [][]string{{"cases of", "verdicts", "pass", "expected failures", "failures", "unexpected passes", "flaky", "unsupported", "not run"}}
-	for i, t := range []Totals{r.Totals, r.Kernel} {
-		row := []string{[]string{"peers", "kernel"}[i]}
+	for i, t := range []Totals{r.Totals, r.Kernel, r.Control} {
+		row := []string{[]string{r.about(), "kernel", "the runner with itself"}[i]}
+		if i > 0 && t == (Totals{}) {
+			continue
+		}
 		rows = append(rows, appendCounts(row, t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed, t.Flaky, t.Unsupported, t.NotRun))
 	}
 	b.markdownTable(rows)

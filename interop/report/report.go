@@ -45,6 +45,12 @@ type Report struct {
 	Unmatched []string `json:"unmatched,omitempty"`
 	Part      bool     `json:"part,omitempty"` // there was a --run, a --skip or a shard other than the first
 
+	// Given contains the peers of --peer, which the run is about. It has only the cases in which they take part, and those
+	// of the runner with itself. If it is empty, the run is about all peers.
+	Given    []string `json:"given,omitempty"`
+	Control  Totals   `json:"control,omitzero"`    // with Given, of the runner with itself, which Totals does not include
+	NoKernel int      `json:"no_kernel,omitempty"` // number of kernel scenarios left out because there was no --kernel
+
 	Cut     string            `json:"cut,omitempty"`     // why the run ended early
 	Planned int               `json:"planned,omitempty"` // number of cases that would have run
 	Error   string            `json:"error,omitempty"`   // why it ended before its first case
@@ -125,7 +131,12 @@ func (t *Totals) count(v scenario.Verdict) {
 
 // Unexpected returns the number of cases that did not end as expected, in peer scenarios and kernel
 // scenarios together.
-func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unexpected() }
+func (r *Report) Unexpected() int {
+	return r.Totals.Unexpected() + r.Kernel.Unexpected() + r.Control.Unexpected()
+}
+
+// NotRun returns the number of cases that could not be run.
+func (r *Report) NotRun() int { return r.Totals.NotRun + r.Kernel.NotRun + r.Control.NotRun }
 
 // UnmatchedFaults returns the number of expected failures that apply to no case, if they fail the run.
 func (r *Report) UnmatchedFaults() int {
@@ -137,7 +148,9 @@ func (r *Report) UnmatchedFaults() int {
 
 // Verdicts returns the number of cases that have a verdict, in peer scenarios and kernel scenarios
 // together.
-func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
+func (r *Report) Verdicts() int {
+	return r.Totals.Verdicts() + r.Kernel.Verdicts() + r.Control.Verdicts()
+}
 
 // CutText says why the run ended early, and after how many cases.
 func (r *Report) CutText() string {
@@ -171,7 +184,7 @@ func (r *Report) Headline() string {
 	if n := r.UnmatchedFaults(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%s: %d", unmatchedTitle, n))
 	}
-	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
+	if n := r.NotRun(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d not run", n))
 	}
 	if parts = append(parts, r.runErrors("cut short")...); len(parts) > 0 {
@@ -192,7 +205,7 @@ func (r *Report) runErrors(cut string) (list []string) {
 		return []string{cut}
 	case len(r.shardErrors) > 0:
 		return r.shardErrors
-	case r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0:
+	case r.Verdicts() == 0 && r.NotRun() == 0:
 		return []string{"nothing ran"}
 	}
 	for _, err := range r.UntestedPeers() {
@@ -200,6 +213,9 @@ func (r *Report) runErrors(cut string) (list []string) {
 	}
 	return list
 }
+
+// about returns the names of the peers that the run is about, or "peers" if it is about all of them.
+func (r *Report) about() string { return cmp.Or(strings.Join(r.Given, ", "), "peers") }
 
 // usedPeers returns the peers that took part in the run.
 func (r *Report) usedPeers() (list []Peer) {
@@ -257,6 +273,10 @@ func (r *Report) count() {
 		r.KernelPasses = append(r.KernelPasses, c.KernelPasses...)
 		if c.Kernel() {
 			r.Kernel.count(c.Verdict)
+			continue
+		}
+		if len(r.Given) > 0 && c.Control() {
+			r.Control.count(c.Verdict)
 			continue
 		}
 		r.Totals.count(c.Verdict)

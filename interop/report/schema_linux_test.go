@@ -35,7 +35,7 @@ func keys(t reflect.Type) (all, always []string) {
 			continue
 		case !f.IsExported() || tag == "-":
 			continue
-		case options != "omitempty":
+		case options != "omitempty" && options != "omitzero":
 			always = append(always, tag)
 		}
 		all = append(all, tag)

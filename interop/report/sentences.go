@@ -45,11 +45,14 @@ func (r *Report) Verdict() string {
 	if n := r.Totals.Unsupported + r.Kernel.Unsupported; n > 0 {
 		text += fmt.Sprintf(". Unsupported: %d", n)
 	}
-	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
+	if n := r.NotRun(); n > 0 {
 		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
 	}
 	if n := r.UnmatchedFaults(); n > 0 {
 		text += fmt.Sprintf(". %s%s: %d", strings.ToUpper(unmatchedTitle[:1]), unmatchedTitle[1:], n)
+	}
+	if r.Control.Unexpected() > 0 {
+		text += ". Runner with itself: " + counts(r.Control)
 	}
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

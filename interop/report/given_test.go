@@ -1,0 +1,74 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// given returns the report of a run about the peer mine, which fails once.
+func given(t *testing.T) *Report {
+	r := &Report{Given: []string{"mine"}, NotAsked: map[string]string{"mine": ""}, NoKernel: 2, Seconds: 1,
+		Peers: []Peer{{Name: "mine"}, {Name: "c"}, {Name: "runner"}}}
+	r.End(scenario.RunResult{Results: []scenario.Result{
+		{Name: "a/b/stream/mine/c", Verdict: scenario.Fail, Findings: []scenario.Finding{{Check: scenario.CheckLeak, Peer: "mine", Text: "why"}}},
+		{Name: "a/b/stream/mine/runner", Verdict: scenario.Pass},
+		{Name: "a/b/stream/runner/runner", Verdict: scenario.Pass},
+	}})
+	return r
+}
+
+// The sums of a run about a peer are those of its cases. Those of the runner with itself are apart in every format.
+func TestSumsAreThoseOfTheGivenPeers(t *testing.T) {
+	r := given(t)
+	for name, c := range map[string]struct {
+		write func(*bytes.Buffer) error
+		want  []string
+	}{
+		"Brief": {func(b *bytes.Buffer) error { return r.Brief(b) }, []string{"\na  1 of 2", "\n2 kernel scenarios left out: see --kernel\n",
+			"\nOf 2 cases, 1 passed, 1 did not end as expected.\nmine breaks 1 rule (leak) in 1 of 2 cases.\n"}},
+		"Summary":  {func(b *bytes.Buffer) error { return r.Summary(b, "") }, []string{"\n2 cases of `mine` have a verdict: 1 pass, 0 expected failures, 1 not"}},
+		"Markdown": {func(b *bytes.Buffer) error { return r.Markdown(b) }, []string{"\n| mine | 2 | 1 |", "\n| the runner with itself | 1 | 1 |", "\n| c |  |  | 0 | 0 | 1 |"}},
+		"HTML":     {func(b *bytes.Buffer) error { return r.HTML(b) }, []string{"<th>mine<td>1<td>0<td>1<td>", "<th>runner with itself<td>1<td>0<td>0<td>"}},
+		"JUnit":    {func(b *bytes.Buffer) error { return r.JUnit(b) }, []string{`<testsuite name="a" tests="2"`, `<testsuite name="runner/a" tests="1"`}},
+	} {
+		var b bytes.Buffer
+		if err := c.write(&b); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: no %q in\n%s", name, want, &b)
+			}
+		}
+	}
+	// A failure of the control is not hidden.
+	r.Control.Fail++
+	if r.Headline() != "not as expected" || !strings.Contains(r.Verdict(), "Runner with itself: of 2 cases, 1 passed, 1 did not end as expected.") {
+		t.Errorf("with a failure of the control, got %s and %s", r.Headline(), r.Verdict())
+	}
+}
+
+// An older report of all pairs and the kernel can be compared with one of a run about a peer.
+func TestCompareWithTheRunOfAPeer(t *testing.T) {
+	var old Report
+	text, err := json.Marshal(given(t))
+	if err == nil {
+		err = json.Unmarshal(text, &old)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Given = nil
+	for _, name := range []string{"a/b/stream/c/c", "a/b/stream/c/runner", "k/b/stream/kernel/kernel"} {
+		old.Cases = append(old.Cases, scenario.Result{Name: name, Verdict: scenario.Pass})
+	}
+	var b bytes.Buffer
+	c := Compare(&old, given(t))
+	if err := c.Console(&b); err != nil || b.String() != "3 the same, 0 worse, 0 better, 0 other, 0 new, 3 left out\n" {
+		t.Errorf("got %s, %v", &b, err)
+	}
+}
