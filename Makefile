@@ -183,7 +183,7 @@ test-portable: ## minutes: run the tests that other systems have, with go test a
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print why cases failed
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
-	build/scm interop run --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json
+	build/scm interop run --kernel --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json
 	SCM_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built

@@ -32,7 +32,7 @@ repeat() {
 			done
 		fi
 		local start=$SECONDS
-		build/scm interop run "$@" --report "$out/$name-$i.json" >"$out/$name-$i.txt" 2>&1 ||
+		build/scm interop run --kernel "$@" --report "$out/$name-$i.json" >"$out/$name-$i.txt" 2>&1 ||
 			{ echo "$name, run $i: exit status $?" >&2; cat "$out/$name-$i.txt" >&2; exit 1; }
 		said=$(build/scm interop compare --exact "$out/$name-1.json" "$out/$name-$i.json") || { echo "$said" >&2; exit 1; }
 		echo "$name, run $i: $((SECONDS - start)) s$([ ${#busy[@]} -eq 0 ] || echo ', every core busy'): $said"

@@ -213,7 +213,7 @@ func TestActionBuildsPeers(t *testing.T) {
 		}
 	}
 	peer := pythonPeer(t, "class Mine(Mine):\n    def library_send(self, *_):\n        return None\n") // no count, and therefore a wrong answer
-	r := finish(t, actionCommand(t, dir, builds, "WITH=csrc python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream/*/runner",
+	r := finish(t, actionCommand(t, dir, builds, "WITH=csrc python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream/mine",
 		"GOWORK="+module+"/go.work", "GOFLAGS=-mod=vendor -buildvcs=auto -ldflags=-w",
 		"GIT_TEST_ASSUME_DIFFERENT_OWNER=1")) // git rejects a checkout that belongs to another user
 	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {

@@ -158,7 +158,8 @@ func TestExpectUpdateOfLastFile(t *testing.T) {
 	}
 }
 
-// --kernel=false leaves out the kernel scenarios, also with lines about the kernel, and expect accepts the report.
+// Without --kernel, a run leaves out the kernel scenarios, also with lines about the kernel, and expect accepts the
+// report. A catalogue that has no others needs no --kernel.
 func TestRunWithoutKernel(t *testing.T) {
 	dir := oneCase(t)
 	const id = "basics/fd-lowest-free-number"
@@ -167,14 +168,43 @@ func TestRunWithoutKernel(t *testing.T) {
 	}
 	const text = id + " leak@kernel it was so once\n"
 	expected, file := write(t, text), filepath.Join(t.TempDir(), "r.json")
-	r := command(t, "interop", "run", "--json", "--kernel=false", "--catalogue", dir, "--builtin=false", "--expect", expected, "--report", file)
-	if all, _ := readJSON(t, r); r.code != 0 || all.Kernel.Verdicts() != 0 || all.Totals.Pass != 1 {
+	run := []string{"interop", "run", "--json", "--catalogue", dir, "--builtin=false", "--expect", expected}
+	r := command(t, append(run, "--report", file)...)
+	if all, _ := readJSON(t, r); r.code != 0 || all.Kernel.Verdicts() != 0 || all.NoKernel != 1 || all.Totals.Pass != 1 {
 		t.Errorf("got %v, want exit status 0, one pass, and no verdict about the kernel", r)
 	}
 	runs(t, result{}, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
 	if now := contents(t, expected); now != text {
 		t.Errorf("got the file %s, want %s", now, text)
 	}
+	if err := os.Remove(filepath.Join(dir, "basics", "pass-one-fd.txt")); err != nil {
+		t.Fatal(err)
+	}
+	r = command(t, run...)
+	if all, _ := readJSON(t, r); all.Kernel.Verdicts() != 3 || all.NoKernel != 0 {
+		t.Errorf("without a peer scenario: got %v, want three verdicts about the kernel", r)
+	}
+}
+
+// expect accepts the report of a run with --peer, although its partners did not run with each other. It keeps the lines
+// about peers that were left out.
+func TestExpectAfterARunAboutAPeer(t *testing.T) {
+	dir, file := oneCase(t), filepath.Join(t.TempDir(), "r.json")
+	fake := program(t, "faulty")
+	list := write(t, fmt.Sprintf(`[{"name":"partner","command":[%q,"--fault","cloexec"]},{"name":"absent","why":"no compiler"}]`, fake))
+	const others = "** cloexec@partner it is so\n** leak@absent it is so\n"
+	expected := write(t, others+"** leak@mine it was so\n")
+	run := []string{"interop", "run", "--catalogue", dir, "--builtin=false", "--peers", list, "--peer", "mine=" + fake, "--expect", expected, "--report", file}
+	runs(t, result{1, "…", ""}, run...)
+	runs(t, result{0, "- ** leak@mine it was so\n", ""}, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
+	if now := contents(t, expected); now != others {
+		t.Errorf("got the file %s, want %s", now, others)
+	}
+	runs(t, result{0, "…\nOf 5 cases, 4 passed, 1 failed as expected.\n…", ""}, run...)
+	runs(t, result{}, "interop", "expect", file, "--catalogue", dir, "--expect", expected)
+	// A case of the control can be replayed.
+	runs(t, result{0, "basics/pass-one-fd/stream/runner/runner: was pass, is now pass\n…", "…"},
+		"interop", "replay", file+"#basics/pass-one-fd/stream/runner/runner", "--catalogue", dir, "--expect", expected)
 }
 
 // The command that a report gives for replaying a case repeats all --expect flags.

@@ -41,6 +41,43 @@ func TestFewPairs(t *testing.T) {
 	}
 }
 
+// With --peer, list has the cases that run runs: those in which the peer takes part, and the runner's own. Kernel
+// scenarios need --kernel, or a pattern of their own, such as the names that completion proposes.
+func TestCasesOfAPeer(t *testing.T) {
+	fake := program(t, "faulty")
+	list := write(t, fmt.Sprintf(`[{"name":"x","command":[%q]},{"name":"y","command":[%[1]q]}]`, fake))
+	args := []string{"interop", "list", "--builtin=false", "--peers", list, "--peer", "mine=" + fake}
+	const one, kernel = "basics/pass-one-fd/stream", "basics/fd-lowest-free-number/stream"
+	const mine = "mine/mine mine/x mine/y mine/runner x/mine y/mine runner/mine runner/runner"
+	const others = "mine/mine mine/x mine/y mine/runner x/mine x/x x/y x/runner y/mine y/x y/y y/runner runner/mine runner/x runner/y runner/runner"
+	for flags, want := range map[string]string{
+		"--run " + one:                                            mine,
+		"--run " + one + " --all-pairs":                           others,
+		"--run " + one + " --run " + kernel:                       "kernel/kernel " + mine,
+		"--run basics/{fd-lowest-free-number,pass-one-fd}/stream": "kernel/kernel " + mine,
+		"--run basics/{fd-lowest-free-number,pass-one-fd}/stream --skip **/kernel/kernel": mine,
+	} {
+		r := command(t, append(args, strings.Fields(flags)...)...)
+		got := strings.NewReplacer(one+"/", "", kernel+"/", "", "\n", " ").Replace(r.stdout)
+		if strings.TrimSpace(got) != want {
+			t.Errorf("%s: got %s%s, want %s", flags, got, r.stderr, want)
+		}
+	}
+	if r := command(t, "__complete", "interop", "run", "--run", ""); !strings.Contains(r.stdout, "\nbasics/fd-lowest-free-number\n") {
+		t.Errorf("completion does not propose a kernel scenario, which --run selects: %v", r)
+	}
+	const group = "--run basics/*/stream/*/runner"
+	if r := command(t, append(args, strings.Fields(group)...)...); strings.Contains(r.stdout, "/kernel/") {
+		t.Errorf("%s selects kernel scenarios: %s", group, r.stdout)
+	}
+	whole := append(args, "--skip", "!basics", "--skip", "**/kernel/kernel")
+	if r := command(t, whole...); r.code != 0 || strings.Contains(r.stdout, "/kernel/") || strings.Contains(r.stdout, "/x/y") {
+		t.Errorf("%q: got %v, want the cases of mine", whole, r)
+	}
+	want := "scm: pattern \"**/x/y\" matches no case of mine: to run the other peers with each other, add --all-pairs\n"
+	runs(t, result{2, "", want}, append(args, "--run", "**/x/y")...)
+}
+
 func TestExitCodes(t *testing.T) {
 	fake := program(t, "faulty")
 	folder := t.TempDir()
@@ -86,17 +123,17 @@ func TestExitCodes(t *testing.T) {
 		{"a failure", peer("fake=" + fake + " --fault cloexec"), 1,
 			"cloexec@fake: a received descriptor is not close-on-exec\nThe scenario (A is the runner, B is fake): A message of five bytes", ""},
 		{"an expected failure", with("--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
-			"Of 12 cases, 6 passed, 6 failed as expected.\n", ""},
+			"Of 9 cases, 3 passed, 6 failed as expected.\n", ""},
 		{"expected failures in two files", with("--peer", "fake="+fake+" --fault cloexec", "--peer", "mad="+fake+" --fault cloexec",
 			"--expect", write(t, "** cloexec@fake it is a fake"), "--expect", write(t, "** cloexec@mad it is mad")), 0, " failed as expected.\n", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", stale), 1,
 			"Example: basics/pass-one-fd/stream/runner/fake\nexpected to fail, but does not: " + stale + ":1: ** leak@fake:receives\n", ""},
 		{"a flaky failure that occurs", with("--peer", "fake="+fake+" --fault cloexec", "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
-			"Of 12 cases, 6 passed, 6 failed as expected.\n", ""},
+			"Of 9 cases, 3 passed, 6 failed as expected.\n", ""},
 		{"a flaky failure that does not occur", with("--peer", "fake="+fake, "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
-			"Of 12 cases, 12 passed.\n", ""},
+			"Of 9 cases, 9 passed.\n", ""},
 		{"the built-in list", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net"), 0, "Of 1 case, 1 failed as expected.\n", ""},
-		{"the built-in list and a file", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--peer", "fake="+fake, "--expect", write(t, "** cloexec@fake it is a fake")), 0,
+		{"the built-in list and a file", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--all-pairs", "--peer", "fake="+fake, "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"Of 1 case, 1 failed as expected.\n", ""},
 		{"no built-in list", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--expect=none", "--expect", "none"), 1, "Of 1 case, 1 did not end as expected.\n", ""},
 		{"an empty file of expectations", with("--expect", ""), 0, "3 passed", ""},
@@ -150,9 +187,12 @@ func TestExitCodes(t *testing.T) {
 		{"nothing is supported", run("--run", "limits/limit-253-ok/*/*/scm-pair-purego"), 3, "No case has a verdict. Unsupported: ", "scm: nothing ran\n"},
 		{"all is skipped", with("--skip", "basics"), 3, "No case has a verdict.\n", "scm: nothing ran\n"},
 		{"nothing to list", slices.Concat([]string{"list"}, fewCases, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
-		{"a peer that supports nothing", peer(dumb("multi")), 3, "Of 3 cases, ", "scm: peer x: none of its cases has a verdict\n"},
-		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "Of 2 cases, ", ""},
-		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "Of 1 case, ",
+		{"a peer that supports nothing", peer(dumb("multi")), 3, "No case has a verdict. Unsupported: 9.\nx: no case has a verdict; ", "scm: peer x: none of its cases has a verdict\n"},
+		{"a partner that supports nothing", whole("--catalogue", group, "--peers", write(t, `[{"name":"dumb","command":["sh","`+strings.TrimPrefix(dumb("multi"), "x=sh ")+`"]}]`), "--peer", "fake="+fake), 0,
+			"Of 9 cases, 9 passed. Unsupported: 6.\nfake: of 9 cases, 9 passed.\n", ""},
+		{"only the control", run("--builtin=false", "--run", "basics/pass-one-fd/*/runner/runner", "--peer", "fake="+fake), 0, "Of 3 cases, 3 passed.\n", ""},
+		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "\nx: no case has a verdict; ", ""},
+		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "\nx: no case has a verdict; ",
 			"scm: peer x: none of its cases has a verdict\n"},
 		{"a part of a run, with a peer that supports no case with a descriptor", whole("--shard", "1/1", "--peer", dumb("stream,dgram,seqpacket payload="+strings.Repeat("21", 17))), 3,
 			" its payload is 2121",
@@ -331,7 +371,7 @@ func TestList(t *testing.T) {
 func TestReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	fake, self := program(t, "faulty"), program(t, "scm")
-	runs(t, result{1, "…", "…"}, "interop", "run", "--run", "basics/pass-one-fd",
+	runs(t, result{1, "…", "…"}, "interop", "run", "--run", "basics/pass-one-fd", "--all-pairs",
 		"--peer", "fake="+fake+" --fault cloexec", "--report", file)
 	const id, inside = "basics/pass-one-fd/dgram/runner/fake", "basics/pass-one-fd/stream/runner/net"
 	r := command(t, "interop", "replay", file+"#"+id)

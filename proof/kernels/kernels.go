@@ -130,7 +130,7 @@ func (p *programs) build(arch string, quick bool) {
 	run := []string{"/bin/scm", "interop", "run", "--strict-kernel"}
 	p.add("kernel", append(slices.Clip(run), "--builtin=false", "--run=*/*/*/kernel/kernel", "--report=/out/kernel.json"))
 	if !quick && arch == "amd64" {
-		p.add("peers", append(slices.Clip(run), "--skip=*/*/*/kernel/kernel", "--report=/out/peers.json"))
+		p.add("peers", append(slices.Clip(run), "--report=/out/peers.json"))
 	}
 	if !quick {
 		p.compile(arch, "", "tryarchive", "build", "./proof/tryarchive")

@@ -29,7 +29,9 @@ func compareCommand() *cobra.Command {
 		Long: `Compare a JSON report with an older one, case by case. Print the cases that are worse,
 better, or otherwise different, whether that was expected or not. A case that failed
 before is worse if it now fails an additional check, or the same check at another peer.
-A case that is not in OLD is worse if it fails unexpectedly.
+A case that is not in OLD is worse if it fails unexpectedly. Cases of OLD do not count if
+NEW is of a run with --peer, and they are of other peers, or if NEW has no kernel scenario,
+and they are of one.
 
 Exit status:
   0  no case is worse; with --exact, no case differs
@@ -78,7 +80,8 @@ lines stay. So do lines about some releases of Linux, such as kernel<5.15, unles
 --strict-kernel: they are printed with "=".
 
 The report must be of a run without --run, --skip, --shard, --few-pairs and --fail-fast that
-ended normally. With --kernel=false, lines about the kernel stay.
+ended normally. Lines about the kernel stay if no kernel scenario ran, and lines about peers
+that did not take part stay too.
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
@@ -135,6 +138,7 @@ func (o *expectOptions) run(cmd *cobra.Command, args []string) error {
 		StrictKernel: r.StrictKernel,
 		Versions:     versions,
 		Known:        known,
+		Given:        r.Given,
 		Results:      r.Cases,
 	})
 	if err != nil {
@@ -297,7 +301,7 @@ expected.txt and, for runs on gVisor, expected-gvisor.txt. README.md in DIR, DIR
 DIR/kernel explains how to write a scenario, and PEERS.md how to write a peer. To run the
 scenarios:
 
-  scm interop run --catalogue DIR --expect DIR/expected.txt`,
+  scm interop run --kernel --catalogue DIR --expect DIR/expected.txt`,
 		Args: cli.ExactArgs("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]

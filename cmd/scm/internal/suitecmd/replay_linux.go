@@ -141,7 +141,7 @@ func replayPlan(r *report.Report, old scenario.Result) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{filter: scenario.Filter{Run: []expected.Pattern{only}}}
+	p := &plan{filter: scenario.Filter{Run: []expected.Pattern{only}}, given: r.Given}
 	parts := strings.Split(old.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
 		switch {

@@ -27,10 +27,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var runHelp = `Run every scenario between every pair of peers. For each cause of failures, print how many
-cases fail and the shortest of them. The scenarios and several peers are built into scm.
-To test your library, write a peer for it (see "scm interop new-peer --help"), and add it
-with --peer.
+var runHelp = `Run the scenarios with every pair of peers. For each cause of failures, print how many cases
+fail and the shortest of them. The scenarios and several peers are built into scm. To test
+your library, write a peer for it (see "scm interop new-peer --help"), and add it with
+--peer. Then only the cases in which it takes part run and, as a control, those of the
+runner with itself. To also run the other peers with each other, add --all-pairs.
 
 ` + peerHelp + `
 
@@ -39,33 +40,27 @@ with --peer.
 ` + expectHelp + `
 
 The extension of a report selects its format: .json, .jsonl (written during the run), .xml
-(JUnit), .md, .html or .txt. If the run ends before its first case, except for wrong usage,
-the reports contain the error.
-
-Scenarios from --catalogue run with your rights, and may use the network.
+(JUnit), .md, .html or .txt. Except after wrong usage, a run without cases reports why.
 
 With --trace, scm runs each unexpected failure again under the recorder, and reports the
 system calls of both peers like "scm trace --raw", but with at most 64 bytes of each
 payload buffer. This changes no verdict. A case that ends as expected only when it is run
-again (--retry) is flaky. With --repeat-until-unexpected, reports contain only the last
-round.
+again (--retry) is flaky. With --repeat-until-unexpected, reports have only the last round.
 
 A peer that does not answer in five cases in a row, unless that is expected, is asked no
-more. The rest of its cases is then not run.
-
-If a peer leaves processes behind, the runner kills those in the peer's process group. It
-does not kill a process that called setsid.
+more. The runner kills processes that a peer leaves behind, unless they called setsid.
+Scenarios from --catalogue run with your rights, and may use the network.
 
 With --run, --skip or --shard, a peer without a verdict is an error only if it supports
 none of the cases of a whole run. With --catalogue, it is not an error for a built-in peer.
 Without --catalogue, it is an error if a peer supports no case that passes a descriptor.
+With --peer, neither is an error for the other peers.
 
 Exit status:
   0      every case ended as expected
   1      at least one case did not
   2      wrong usage
-  3      nothing ran, or a peer has no case with a verdict, or supports none that passes a
-         descriptor, or is a template in which nothing is filled in
+  3      nothing ran, or a peer has no verdict, passes no descriptor, or is a bare template
   4      a peer or the set-up is broken
   128+N  signal N ended the run`
 
@@ -273,6 +268,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	for _, err := range p.unmatched {
 		r.Unmatched = append(r.Unmatched, err.Error())
 	}
+	r.Given, r.NoKernel = p.given, p.noKernel
 	stream, err := r.Stream(o.reports)
 	if err != nil {
 		exit := cli.WriteError(err)
@@ -304,7 +300,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		return r, cli.Broken(outcome.Broken)
 	case r.Unexpected()+r.UnmatchedFaults() > 0:
 		return r, cli.Exit(cli.ExitFail, nil)
-	case r.Totals.NotRun+r.Kernel.NotRun > 0:
+	case r.NotRun() > 0:
 		return r, cli.Exit(cli.ExitBroken, nil)
 	case r.Verdicts() == 0:
 		return r, cli.Exit(cli.ExitNone, errors.New("nothing ran"))

@@ -24,7 +24,7 @@ import (
 const (
 	patternHelp = `A PATTERN is GROUP/ID/TYPE/SENDER/RECEIVER, or only its first parts. It may contain *, ?,
 [ab], {a,b} and !a, and ** for any number of parts. @FILE selects the patterns in a file,
-one per line.`
+one per line. Kernel scenarios need --kernel, or a --run PATTERN that selects no others.`
 
 	peerHelp = `If COMMAND consists of plain words, scm runs it without a shell. Otherwise, a shell starts
 the peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run several
@@ -61,6 +61,7 @@ type selection struct {
 	skip      []string
 	shard     string
 	fewPairs  bool
+	allPairs  bool
 	kernel    bool
 	catalogue string
 	builtin   bool
@@ -76,7 +77,8 @@ func (s *selection) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
 	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers that have \"few_pairs\" in the list of --peers only with scm, the runner and themselves")
-	f.BoolVar(&s.kernel, "kernel", true, "also run the scenarios of the kernel, which need no peer")
+	f.BoolVar(&s.allPairs, "all-pairs", false, "with --peer, also run the other peers with each other")
+	f.BoolVar(&s.kernel, "kernel", false, "also run kernel scenarios, on which no verdict about a peer depends; the default if --catalogue has no others")
 	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
@@ -109,8 +111,9 @@ type plan struct {
 	expect    *scenario.Expectations
 	unmatched []error // the expected failures that apply to no case
 	filter    scenario.Filter
+	given     []string // the peers that the run is about; see scenario.Case.About
 	fewPairs  bool
-	peersOnly bool // without the scenarios of the kernel
+	kernel    bool // with the scenarios of the kernel
 	shard     scenario.Shard
 	cases     []scenario.Case
 
@@ -120,13 +123,14 @@ type plan struct {
 	whole    []scenario.Case // what report.Report.Asked counts
 	noFiles  []string
 	leftOut  int
+	noKernel int
 }
 
 // newPlan reads the files that the flags name. It does not start any peer.
 func (s *selection) newPlan() (*plan, error) {
 	p, err := s.findPeers(s.usesBuiltinList())
 	if err == nil {
-		p.fewPairs, p.peersOnly = s.fewPairs, !s.kernel
+		p.fewPairs, p.kernel = s.fewPairs, s.kernel
 		p.filter.Run, err = readPatterns(s.run)
 	}
 	if err == nil {
@@ -300,6 +304,11 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		given = append(given, peer)
 	}
 	p := &plan{builtin: map[string]bool{}}
+	for _, peer := range given[:len(s.programs)] {
+		if !s.allPairs {
+			p.given = append(p.given, peer.Name)
+		}
+	}
 	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
 	for _, peer := range slices.Concat(given, known) {
 		switch {
@@ -373,25 +382,41 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 // selectCases sets the cases of the plan, and the peers for which it requires a verdict.
 func (p *plan) selectCases() (err error) {
 	whole := scenario.Plan(p.scenarios, p.peers, p.runner)
-	if p.peersOnly {
-		whole = slices.DeleteFunc(whole, scenario.Case.Kernel)
-	}
-	all := len(whole)
-	p.whole = slices.Clone(whole)
-	if p.fewPairs {
-		whole = slices.DeleteFunc(whole, func(c scenario.Case) bool { return c.Spare(fewPairsPartner) })
-	}
-	if p.cases, err = p.filter.Apply(whole); err != nil {
+	spare := func(c scenario.Case) bool { return p.fewPairs && c.Spare(fewPairsPartner) }
+	// A pattern may be about cases that are not in the run.
+	if p.cases, err = p.filter.Apply(slices.DeleteFunc(slices.Clone(whole), spare)); err != nil {
 		return err
 	}
+	kernel := p.kernel || !slices.ContainsFunc(p.scenarios, func(s *scenario.Scenario) bool { return !s.Kernel() })
+	kernelOnly := p.filter.KernelOnly(whole)
+	outside := func(c scenario.Case) bool {
+		return !c.About(p.given) || c.Kernel() && !kernel && !slices.Contains(kernelOnly, c)
+	}
+	var noKernel []*scenario.Scenario
+	for _, c := range p.cases {
+		if c.Kernel() && outside(c) && !slices.Contains(noKernel, c.Scenario) {
+			noKernel = append(noKernel, c.Scenario)
+		}
+	}
+	p.noKernel = len(noKernel)
+	p.cases = slices.DeleteFunc(p.cases, outside)
+	whole = slices.DeleteFunc(whole, outside)
+	p.whole = slices.Clone(whole)
+	for _, pattern := range p.filter.Run {
+		if !slices.ContainsFunc(whole, func(c scenario.Case) bool { return pattern.Match(c.Name()) }) {
+			return fmt.Errorf("pattern %q matches no case of %s: to run the other peers with each other, add --all-pairs",
+				pattern, strings.Join(p.given, ", "))
+		}
+	}
 	p.cases = p.shard.Apply(p.cases)
-	p.leftOut = all - len(p.cases)
+	p.leftOut = len(whole) - len(p.cases)
+	whole = slices.DeleteFunc(whole, spare)
 
 	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are
 	// selected, only a peer that does not support any case must get one, because selecting such a
 	// peer is probably a mistake. So is selecting one that supports no case that passes a descriptor.
 	// Built-in peers need no verdict on a user's own scenarios, because they may support none of them,
-	// and these need not pass descriptors.
+	// and these need not pass descriptors. Nor do the partners of the peers that the run is about.
 	supported := map[string]bool{} // the peers that have cases, and whether they support any
 	passing := map[string]bool{}   // the peers that support a case in which they send or receive a descriptor
 	for _, c := range whole {
@@ -404,6 +429,9 @@ func (p *plan) selectCases() (err error) {
 	partial := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
 	p.required, p.notAsked, p.noFiles = map[string]bool{}, map[string]string{}, nil
 	for _, peer := range p.peers {
+		if len(p.given) > 0 && !slices.Contains(p.given, peer.Name) {
+			continue
+		}
 		if !p.builtin[peer.Name] {
 			p.notAsked[peer.Name] = "" // until the run has ended
 		}
@@ -412,6 +440,9 @@ func (p *plan) selectCases() (err error) {
 		}
 		supportsAny, hasCases := supported[peer.Name]
 		p.required[peer.Name] = hasCases && !(partial && supportsAny) && !(p.external && p.builtin[peer.Name])
+	}
+	if !slices.ContainsFunc(p.cases, func(c scenario.Case) bool { return !c.Control() && !c.Kernel() }) {
+		p.given = nil // these cases are not a control of others
 	}
 	return nil
 }
