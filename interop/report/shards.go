@@ -30,7 +30,8 @@ func AddShards(files []string, reports []*Report) (*Report, error) {
 		parts[shard.I], n = i, shard.N
 	}
 	sum := &Report{Version: reports[0].Version, System: reports[0].System, Started: reports[0].Started, Part: true,
-		Required: map[string]bool{}, replays: map[string]string{}}
+		Given: reports[0].Given, NoKernel: reports[0].NoKernel, Required: map[string]bool{}, NotAsked: map[string]string{}, Asked: map[string]scenario.Asked{},
+		replays: map[string]string{}}
 	all := 0 // the number of cases of the whole run
 	for _, r := range reports {
 		sum.addShard(r)
@@ -72,6 +73,10 @@ func (r *Report) addShard(shard *Report) {
 	}
 	for name, required := range shard.Required {
 		r.Required[name] = r.Required[name] || required
+	}
+	for name, asked := range shard.Asked {
+		r.Asked[name] = asked.Add(r.Asked[name])
+		r.NotAsked[name] = r.Asked[name].String()
 	}
 	addTo(&r.NoFiles, shard.NoFiles)
 	addTo(&r.Unmatched, shard.Unmatched)
