@@ -236,8 +236,8 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 }
 
-// A signal while scm reads its files, before the first case, or writes a report, such as the second one from a CI server,
-// does not keep it from writing the others.
+// A signal while scm reads its files, before the first case, or writes a report, such as the second one from a CI
+// server, does not keep it from writing the others.
 func TestSignalAroundRun(t *testing.T) {
 	for _, c := range []struct {
 		flag, what, headline string

@@ -42,8 +42,8 @@ func readJUnit(t *testing.T, r *Report) (all readSuites) {
 	return all
 }
 
-// The first case of each cause, in the order of the report, has the whole text, and the others name it. So a case with a
-// new cause has the whole text too.
+// The first case of each cause, in the order of the report, has the whole text, and the others name it. So a case with
+// a new cause has the whole text too.
 func TestJUnitCauses(t *testing.T) {
 	finding := func(check scenario.Check) scenario.Finding {
 		return scenario.Finding{Check: check, Peer: "x", Text: "why"}

@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// The sum of all shards has the verdicts of the whole run. If a shard is missing, cut short or did not run, the sum says
-// so, and accuses no peer.
+// The sum of all shards has the verdicts of the whole run. If a shard is missing, cut short or did not run, the sum
+// says so, and accuses no peer.
 func TestAddShards(t *testing.T) {
 	whole := small(t)
 	shard := func(i int, change func(*Report)) *Report {

@@ -59,8 +59,8 @@ type NotAsked struct {
 	Cases  int    `json:"cases"`
 }
 
-// CountAsked counts the cases of the peer among these. The function returns why a case has no verdict, but need not know
-// the peers' answers to hello.
+// CountAsked counts the cases of the peer among these. The function returns why a case has no verdict, but need not
+// know the peers' answers to hello.
 func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Asked) {
 	for _, c := range cases {
 		role := RoleA

@@ -38,8 +38,8 @@ func TestAskedByHello(t *testing.T) {
 	}
 }
 
-// Each case counts once, for what became of it in the run, and all numbers add up to the number of cases. So do those of
-// all shards together.
+// Each case counts once, for what became of it in the run, and all numbers add up to the number of cases. So do those
+// of all shards together.
 func TestAskedAddsUp(t *testing.T) {
 	can := contract.Hello{Can: []string{"stream", "dgram"}}
 	plan := askedPlan(t, can, can)

@@ -17,7 +17,7 @@ import (
 // newFileAllowed lists the files that may use os.NewFile, and why. The descriptors of all other code may
 // come from a partner, and scm.NewFile keeps dangerous files out of the runtime's poller.
 var newFileAllowed = map[string]string{
-	"conn.go":    "take calls it for a socket that was checked to be a Unix socket",
+	"conn.go":    "consume calls it for a socket that was checked to be a Unix socket",
 	"file.go":    "NewFile and unpolledFile decide there what enters the poller",
 	"sockets.go": "receiveSocket calls it for a socket of a family that package net has",
 
@@ -34,6 +34,8 @@ var newFileAllowed = map[string]string{
 	"interoptest/interoptest_linux.go":          "the standard output of a peer, which the runner has made",
 	"cmd/scm/internal/programs/target_linux.go": "the listening socket that scm has made for a server",
 	"proof/identity/sendfile/main.go":           "the tool's files, as runc handles them",
+
+	"cmd/scm/internal/programs/testserver/testserver_linux.go": "the listening socket of a test's server",
 }
 
 // filesCalling returns the Go files in the tree that match and call a function, outside of comments.
