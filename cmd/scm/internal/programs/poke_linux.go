@@ -77,11 +77,16 @@ func (t *pokeTrial) end() {
 	case len(without) < len(t.units):
 		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
 	default:
-		other := slices.IndexFunc(without, func(u *unit) bool { return u.why != errFirst.Error() })
-		if other < 0 {
-			t.Untried = errFirst.Error() // most servers that read one message do this
-		} else {
+		other := slices.IndexFunc(without, func(u *unit) bool {
+			return u.why != errFirst.Error() && u.why != errClosed.Error() // it may not have read all of a long first message
+		})
+		switch {
+		case other >= 0:
 			t.Skipped = without[other].why
+		case slices.ContainsFunc(without, func(u *unit) bool { return u.why == errFirst.Error() }):
+			t.Untried = errFirst.Error() // most servers that read one message do this
+		default:
+			t.Skipped = errClosed.Error()
 		}
 	}
 	if t.rejected {

@@ -217,8 +217,8 @@ func TestPokeWithoutDescriptors(t *testing.T) {
 
 // An item is not tried only if the server closes each of its connections after the first message.
 func TestPokeTriesWhatItCan(t *testing.T) {
-	first, full := errFirst.Error(), errTable.Error()
-	for _, c := range []struct{ why, untried, skipped string }{{first, first, ""}, {full, "", full}} {
+	first, closed, full := errFirst.Error(), errClosed.Error(), errTable.Error()
+	for _, c := range []struct{ why, untried, skipped string }{{first, first, ""}, {closed, first, ""}, {full, "", full}} {
 		trial := pokeTrial{units: []*unit{{why: first}, {why: c.why}}}
 		trial.end()
 		if trial.Untried != c.untried || trial.Skipped != c.skipped {
