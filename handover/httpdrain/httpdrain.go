@@ -79,6 +79,10 @@ func (l *listener) Close() error { return l.close() }
 // BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
 // already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter that
 // has the methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
+//
+// With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. If a body exceeds the
+// limit, net/http does what it always does if a handler leaves a part of the body unread: it discards up to 256 KB, and
+// closes the connection if there is more. After EnableFullDuplex, it closes it in any case, without telling the client.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -90,8 +94,8 @@ func New(server *http.Server) *Server {
 	handler, state, base := server.Handler, server.ConnState, server.BaseContext
 	answersOptions := !server.DisableGeneralOptionsHandler
 	server.DisableGeneralOptionsHandler = true // net/http would not ask the client to close its connection
-	server.Handler = http.HandlerFunc(func(original http.ResponseWriter, received *http.Request) {
-		ours, w, r := s.wrap(original, received)
+	server.Handler = http.HandlerFunc(func(original http.ResponseWriter, r *http.Request) {
+		ours, w := s.wrap(original, r)
 		returned := false
 		defer func() {
 			if !returned && ours != nil && r.ProtoMajor == 2 {
@@ -119,7 +123,6 @@ func New(server *http.Server) *Server {
 		} else {
 			s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet
 		}
-		received.MultipartForm = r.MultipartForm // net/http removes its files
 	})
 	server.ConnState = func(c net.Conn, now http.ConnState) {
 		s.track(c, now)

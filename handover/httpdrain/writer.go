@@ -3,9 +3,7 @@ package httpdrain
 import (
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -33,10 +31,9 @@ type common interface {
 type writer struct {
 	common
 	server *Server
-	body   *body // nil if there is none, or MaxBytesReader needs no help
-	wrote  bool  // the header has been written
-	asked  bool  // the client has been asked to close, or must not be because it switches protocols
-	sent   int   // bytes of the body, or more than headerBuffer after a Flush
+	wrote  bool // the header has been written
+	asked  bool // the client has been asked to close, or must not be because it switches protocols
+	sent   int  // bytes of the body, or more than headerBuffer after a Flush
 }
 
 // An http1Writer is a writer for HTTP/1.
@@ -53,12 +50,12 @@ type http2Writer struct {
 	http.Pusher
 }
 
-// wrap returns a ResponseWriter and a Request for the handler. The writer is nil if the ResponseWriter is not
+// wrap returns a ResponseWriter for the handler. The writer is nil if the ResponseWriter is not
 // net/http's own.
-func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, http.ResponseWriter, *http.Request) {
+func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, http.ResponseWriter) {
 	all, ok := original.(common)
 	if !ok {
-		return nil, original, r
+		return nil, original
 	}
 	w := &writer{common: all, server: s}
 	hijacker, hijacks := original.(http.Hijacker)
@@ -66,21 +63,15 @@ func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, h
 	pusher, pushes := original.(http.Pusher)
 	switch {
 	case hijacks && reads && !pushes:
-		if r.Body != nil && r.Body != http.NoBody {
-			w.body = &body{ReadCloser: r.Body}
-			r = r.WithContext(r.Context()) // a copy, because net/http looks at the type of the original's body
-			r.Body = w.body
-		}
-		return w, http1Writer{w, hijacker, from, r.TLS != nil}, r
+		return w, http1Writer{w, hijacker, from, r.TLS != nil}
 	case pushes && !hijacks && !reads:
-		return w, http2Writer{w, pusher}, r
+		return w, http2Writer{w, pusher}
 	}
-	return nil, original, r
+	return nil, original
 }
 
 // before is called before anything is written.
 func (w *writer) before(status int) {
-	w.passLimit()
 	if w.wrote {
 		return
 	}
@@ -159,7 +150,6 @@ func (r *firstRead) Read(p []byte) (int, error) {
 
 // end is called when the handler has returned.
 func (w *writer) end() {
-	w.passLimit()
 	switch {
 	case !w.wrote:
 		w.asked = w.asked || w.server.askToClose(w.common)
@@ -184,49 +174,4 @@ func (w *writer) panics() {
 // request.
 func closeAfterReply(w http.ResponseWriter) {
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
-}
-
-// A body notices that http.MaxBytesReader has read too much. MaxBytesReader then calls a private method of the
-// original ResponseWriter, which a writer does not have. A limit for something that is computed from the body, such
-// as its decompressed form, goes unnoticed; net/http treats the rest of the body as it does without a limit.
-type body struct {
-	io.ReadCloser
-	mu      sync.Mutex
-	callers [8]uintptr // of the last Read
-	depth   int        // 0 if that Read cannot have reached a limit
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.depth = 0
-	// MaxBytesReader shortens p to a byte more than the limit allows, and stops reading when it has got that byte.
-	if n > 0 && n == len(p) && (err == nil || n < cap(p)) {
-		b.depth = runtime.Callers(2, b.callers[:])
-	}
-	return n, err
-}
-
-// isTooLong reports, once, whether MaxBytesReader has read too much.
-func (b *body) isTooLong() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	frames := runtime.CallersFrames(b.callers[:b.depth])
-	for more := b.depth > 0; more; {
-		var frame runtime.Frame
-		if frame, more = frames.Next(); frame.Function == "net/http.(*maxBytesReader).Read" {
-			b.depth = 0
-			return true
-		}
-	}
-	b.depth = 0
-	return false
-}
-
-// passLimit does what MaxBytesReader does with the original ResponseWriter if it has read too much.
-func (w *writer) passLimit() {
-	if w.body != nil && w.body.isTooLong() {
-		closeAfterReply(w.common)
-	}
 }
