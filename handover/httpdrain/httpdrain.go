@@ -251,11 +251,12 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // arrived. But ctx, IdleTimeout and ReadHeaderTimeout also run while the process is stopped.
 //
 // A client that is waiting for a response when Drain is called is asked in that response, with two exceptions. With
-// HTTP/1, it cannot be asked if the header has been sent, because the handler has called Flush or written more than 2
-// KB. With HTTP/2, it cannot be asked if the handler has written anything. Such a client may send its next request to
-// this server, so ctx must allow for one more request of the longest kind. If the header of an HTTP/1 response has been
-// written, but not sent, the client is asked, but the connection takes half a second longer to close. If a handler
-// panics before it has written anything, an HTTP/2 client receives the status 500 before its stream is reset.
+// HTTP/1, it cannot be asked if the header has been sent, because the handler has called Flush, written more than 2 KB
+// or, without TLS, copied at least 512 bytes with ReadFrom, as [io.Copy] does. With HTTP/2, it cannot be asked if the
+// handler has written anything. Such a client may send its next request to this server, so ctx must allow for one more
+// request of the longest kind. If the header of an HTTP/1 response has been written, but not sent, the client is asked,
+// but the connection takes half a second longer to close. If a handler panics before it has written anything, an HTTP/2
+// client receives the status 500 before its stream is reset.
 //
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
 // can a client that could not be asked. Drain does not close such idle connections earlier, because a request may be on

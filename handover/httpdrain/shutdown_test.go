@@ -27,6 +27,7 @@ const (
 	beforeWrite   = "before the first byte"
 	written       = "after Write"
 	sent          = "after Write of more than the buffer"
+	copied        = "after ReadFrom of 1000 bytes"
 	flushed       = "after Flush"
 )
 
@@ -73,6 +74,18 @@ var behaviours = []behaviour{
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
 			_, _ = io.Copy(w, io.MultiReader(waits(at), strings.NewReader(strings.Repeat("x", long))))
 			at(sent)
+		}},
+	{name: "ReadFrom of 1000 bytes", points: []string{beforeWrite, copied}, status: 200,
+		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
+			_, _ = io.Copy(w, struct{ io.Reader }{io.MultiReader(waits(at), strings.NewReader(strings.Repeat("x", 1000)))})
+			at(copied)
+		}},
+	{name: "Write and ReadFrom of 1000 bytes", points: []string{beforeWrite, copied}, status: 200,
+		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
+			at(beforeWrite)
+			_, _ = io.WriteString(w, "x")
+			_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 1000))})
+			at(copied)
 		}},
 	{name: "Flush", points: []string{beforeWrite, flushed}, status: 200,
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
@@ -160,6 +173,8 @@ func (c drainCase) isNamed() bool {
 	switch c.point {
 	case written:
 		return c.protocol == "HTTP/2"
+	case copied:
+		return c.protocol == "HTTP/2" || !c.tls
 	case sent, flushed:
 		return true
 	}
@@ -171,6 +186,7 @@ type result struct {
 	status   int
 	told     bool // to close its connection
 	answered bool // its next request, which takes longer than the rest of the drain
+	cut      bool // that request, when the drain ended
 }
 
 // closeNotes is a listener that closes the channel in Close.
@@ -300,6 +316,7 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 	}()
 	select {
 	case <-reached:
+		got.cut = true
 		end()
 		got.answered = <-next
 	case got.answered = <-next:
@@ -342,6 +359,9 @@ func TestDrainAgainstShutdown(t *testing.T) {
 					}
 					if drained.answered == c.isNamed() || drained.told == c.isNamed() {
 						t.Errorf("Drain: %+v, want told and answered: %v", drained, !c.isNamed())
+					}
+					if !drained.answered && !drained.cut {
+						t.Error("the next request has reached no server")
 					}
 					if drained.status != c.status && c.status != 0 {
 						t.Errorf("got status %d, want %d", drained.status, c.status)

@@ -10,7 +10,8 @@ import (
 // headerBuffer is how many bytes of a body net/http keeps before it sends the header of an HTTP/1 response.
 const headerBuffer = 2048
 
-// sniffed is how many bytes net/http copies before it lets the connection read from a file.
+// sniffed is how many bytes net/http copies before it sends them, with the header, and lets a connection without TLS read
+// from a file.
 const sniffed = 512
 
 // common has the methods that the ResponseWriters of net/http have for each protocol.
@@ -33,7 +34,7 @@ type writer struct {
 	server *Server
 	wrote  bool // the header has been written
 	asked  bool // the client has been asked to close, or must not be because it switches protocols
-	sent   int  // bytes of the body, or more than headerBuffer after a Flush
+	sent   int  // bytes of the body, or more than headerBuffer if the header has been sent
 }
 
 // An http1Writer is a writer for HTTP/1.
@@ -116,7 +117,12 @@ func (w *writer) FlushError() error {
 func (w *writer) Unwrap() http.ResponseWriter { return w.common }
 
 func (w http1Writer) ReadFrom(src io.Reader) (n int64, err error) {
-	defer func() { w.sent += int(min(n, headerBuffer+1)) }()
+	defer func() {
+		w.sent += int(min(n, headerBuffer+1))
+		if n >= sniffed && !w.tls {
+			w.sent = headerBuffer + 1
+		}
+	}()
 	first := &firstRead{src, w.writer}
 	switch {
 	case w.wrote:
