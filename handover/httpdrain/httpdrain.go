@@ -78,7 +78,8 @@ func (l *listener) Close() error { return l.close() }
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
 // BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
 // already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter that
-// has the methods of net/http's own, and Unwrap. Start server only with the methods of the returned Server.
+// has the methods of net/http's own, and Unwrap. A response that it writes to the result of Unwrap does not ask the
+// client to close its connection. Start server only with the methods of the returned Server.
 //
 // With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. If a body exceeds the
 // limit, net/http does what it always does if a handler leaves a part of the body unread: it discards up to 256 KB, and
@@ -103,7 +104,7 @@ func New(server *http.Server) *Server {
 			}
 		}()
 		// A handler that switches protocols may add "Connection: Upgrade". Many clients offer h2c in ordinary requests.
-		if to := r.Header.Get("Upgrade"); to == "" || strings.EqualFold(to, "h2c") {
+		if to := r.Header.Get("Upgrade"); ours == nil && (to == "" || strings.EqualFold(to, "h2c")) {
 			s.askToClose(w)
 		}
 		switch {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,13 @@ var behaviours = []behaviour{
 			_, _ = io.WriteString(w, "x")
 			_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 1000))})
 			at(copied)
+		}},
+	{name: "103", points: []string{beforeWrite, written}, status: 200,
+		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
+			at(beforeWrite)
+			w.WriteHeader(http.StatusEarlyHints)
+			_, _ = io.WriteString(w, "x")
+			at(written)
 		}},
 	{name: "Flush", points: []string{beforeWrite, flushed}, status: 200,
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
@@ -274,7 +282,15 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 		if c.tls {
 			scheme = "https://"
 		}
-		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
+		trace := &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+			Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+				if header.Get("Connection") != "" { // RFC 9113, 8.2.2
+					t.Errorf("the response %d has the header Connection", code)
+				}
+				return nil
+			},
+		}
 		// net/http sends it again only if the server says that it has not processed it.
 		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(patient(t), trace), http.MethodPost, scheme+address+path, strings.NewReader(body))
 		if err != nil {
