@@ -3,11 +3,15 @@
 package httpdrain
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 )
 
 var IsUnread = isUnread
+
+func (s *Server) DrainAndLog(ctx context.Context, log *slog.Logger) { s.drainAndLog(ctx, log) }
 
 // StopSoon gives clients less time after SIGTERM.
 func StopSoon() { stopTime = 10 * time.Millisecond }

@@ -7,6 +7,7 @@ package httpdrain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,20 +31,32 @@ type Endpoint struct {
 
 // ListenAndServe runs a program's HTTP servers until a new version has taken over, or until SIGTERM or SIGINT, and
 // returns nil when they are drained. Every version must pass the same path. SIGHUP starts a new version.
-// ListenAndServe serves TLS if the Server has a TLSConfig.
+// ListenAndServe serves TLS if the Server's TLSConfig has a certificate, or a function that returns one.
 //
-// After a handover, clients have the time drain to finish. After SIGTERM or SIGINT, they have at most 8
-// seconds, and a second signal ends the process. Errors of an upgrade or a drain are logged with config.Logger
-// or slog.Default.
+// After a handover, clients have at most drain to finish. After SIGTERM or SIGINT, they have at most 8 seconds, and a
+// second signal ends the process. Errors of an upgrade or a drain are logged with config.Logger or slog.Default. If
+// drain or an Endpoint cannot be used, the error wraps [os.ErrInvalid], and the predecessor continues.
 //
 // Programs that need other signals, their own Process, or time for hijacked connections use [handover.Start] and [New].
 func ListenAndServe(config handover.Config, path string, drain time.Duration, endpoints ...Endpoint) (err error) {
+	if drain <= 0 {
+		return fmt.Errorf("httpdrain: the time to drain is %v, but must be longer than 0, because clients need it: %w", drain, os.ErrInvalid)
+	}
+	servers, serve, err := prepare(endpoints)
+	if err != nil {
+		return err
+	}
 	// A service manager, or the PID file, may name this process before Ready has returned.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process
+	defer func() {
+		if errors.Is(err, ctx.Err()) { // a signal before Ready has returned
+			err = nil
+		}
+	}()
 
 	p, err := config.Start(ctx, path)
 	if err != nil {
@@ -63,18 +76,13 @@ func ListenAndServe(config handover.Config, path string, drain time.Duration, en
 		return err
 	}
 
-	servers, tls := map[*http.Server]*Server{}, map[*http.Server]bool{}
-	for _, e := range endpoints {
-		tls[e.Server] = e.Server.TLSConfig != nil // http.Server.Serve sets it
-		if servers[e.Server] == nil {
-			servers[e.Server] = New(e.Server)
-		}
-	}
 	log := config.Logger
 	if log == nil {
 		log = slog.Default()
 	}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		awaitEnd(ctx, p, hangup, config.Timeout, log)
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
@@ -84,51 +92,95 @@ func ListenAndServe(config handover.Config, path string, drain time.Duration, en
 			drained.Add(1)
 			go func() {
 				defer drained.Done()
-				if err := s.Drain(limited); err != nil {
-					log.Warn("httpdrain: clients were disconnected", "err", err)
-				}
+				s.drainAndLog(limited, log)
 			}()
 		}
 		drained.Wait()
 	}()
 	served := make(chan error, len(endpoints))
-	for i, e := range endpoints {
-		go func() {
-			if tls[e.Server] {
-				served <- servers[e.Server].ServeTLS(listeners[i], "", "")
-			} else {
-				served <- servers[e.Server].Serve(listeners[i])
-			}
-		}()
+	for i, l := range listeners {
+		go func() { served <- serve[i](l) }()
 	}
 	for range endpoints {
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 	}
+	stop() // in case the program has called Shutdown
+	<-ended
 	return nil
 }
 
-// awaitEnd starts a successor on SIGHUP. It returns when a successor serves, or ctx is done.
+// prepare returns the Server of each http.Server, and what serves each endpoint.
+func prepare(endpoints []Endpoint) (servers map[*http.Server]*Server, serve []func(net.Listener) error, err error) {
+	if len(endpoints) == 0 {
+		return nil, nil, fmt.Errorf("httpdrain: no Endpoint, but a server needs an address: %w", os.ErrInvalid)
+	}
+	servers = map[*http.Server]*Server{}
+	for _, e := range endpoints {
+		if e.Server == nil {
+			return nil, nil, fmt.Errorf("httpdrain: the Endpoint %q has no Server, so set it: %w", e.Name, os.ErrInvalid)
+		}
+		s := servers[e.Server]
+		if s == nil {
+			s = New(e.Server)
+			servers[e.Server] = s
+		}
+		switch config := e.Server.TLSConfig; {
+		case config == nil:
+			serve = append(serve, s.Serve)
+		case len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil:
+			serve = append(serve, func(l net.Listener) error { return s.ServeTLS(l, "", "") })
+		case e.Server.TLSNextProto["h2"] != nil: // ConfigureServer of x/net/http2 sets both in a plain server
+			serve = append(serve, s.Serve)
+		default:
+			return nil, nil, fmt.Errorf("httpdrain: the TLSConfig of the Endpoint %q has no certificate: set Certificates, GetCertificate or GetConfigForClient, or no TLSConfig to serve without TLS: %w", e.Name, os.ErrInvalid)
+		}
+	}
+	return servers, serve, nil
+}
+
+// drainAndLog calls Drain, and logs its error.
+func (s *Server) drainAndLog(ctx context.Context, log *slog.Logger) {
+	err := s.Drain(ctx)
+	switch {
+	case err == nil:
+	case errors.Is(err, ctx.Err()):
+		log.Warn("httpdrain: clients were disconnected", "err", err)
+	default:
+		log.Warn("httpdrain: the drain failed", "err", err)
+	}
+}
+
+// awaitEnd starts successors. It returns when one of them serves, or ctx is done.
 func awaitEnd(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, timeout time.Duration, log *slog.Logger) {
+	go upgrade(ctx, p, hangup, timeout, log) // Upgrade waits for the service manager, too
+	select {
+	case <-p.Replaced():
+	case <-ctx.Done():
+		_ = p.Close() // if a successor is preparing, its Ready fails
+	}
+}
+
+// upgrade starts a successor on SIGHUP, until one serves. A SIGHUP that arrives meanwhile waits in the channel.
+func upgrade(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, timeout time.Duration, log *slog.Logger) {
 	if timeout <= 0 {
 		timeout = time.Minute // as in handover
 	}
 	for {
 		select {
 		case <-hangup:
-			go func() { // Upgrade waits for the service manager, too
-				ctx, cancel := context.WithTimeout(ctx, timeout)
-				defer cancel()
-				if err := p.Upgrade(ctx, nil); err != nil {
-					log.Warn("httpdrain: the upgrade failed", "err", err)
-				}
-			}()
 		case <-p.Replaced():
 			return
 		case <-ctx.Done():
-			_ = p.Close() // if a successor is preparing, its Ready fails
 			return
 		}
+		limited, cancel := context.WithTimeout(ctx, timeout)
+		err := p.Upgrade(limited, nil)
+		cancel()
+		if err == nil {
+			return
+		}
+		log.Warn("httpdrain: the upgrade failed", "err", err)
 	}
 }

@@ -5,15 +5,18 @@ package httpdrain_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,8 +29,12 @@ import (
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
-// runUsualServer prints the address of each socket when it serves.
+// runUsualServer exits with an error when the FIFO path.fails, if there is one, is closed. Otherwise, it prints the address of each socket when it serves.
 func runUsualServer(path string) error {
+	if f, err := os.Open(path + ".fails"); err == nil {
+		_, err = io.Copy(io.Discard, f)
+		return errors.Join(errors.New("fails"), err)
+	}
 	borrowed := httptest.NewTLSServer(nil) // for its certificate
 	borrowed.Close()
 	var endpoints []httpdrain.Endpoint
@@ -178,3 +185,146 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	}
 	eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
 }
+
+// A SIGHUP that arrives during an upgrade starts another one, if that one fails.
+func TestListenAndServeRemembersSIGHUP(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	first, _, _ := startUsual(t, path)
+	pid := first.Process.Pid
+	eventually(t, "the server serves", func() bool { return serves(path) == pid })
+	fifo := path + ".fails"
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), syscall.Kill(pid, syscall.SIGHUP)); err != nil {
+		t.Fatal(err)
+	}
+	successor, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the successor has opened it
+	if err == nil {
+		err = errors.Join(os.Remove(fifo), syscall.Kill(pid, syscall.SIGHUP), successor.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another successor serves", func() bool { return serves(path) != 0 && serves(path) != pid })
+	limit := time.AfterFunc(timeLimit, func() { _ = first.Process.Kill() })
+	defer limit.Stop()
+	if err := errors.Join(first.Wait(), syscall.Kill(serves(path), syscall.SIGTERM)); err != nil { // Ready has returned
+		t.Error(err)
+	}
+	eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
+}
+
+// Errors that are known before Ready do not replace a server that works.
+func TestListenAndServeRejectsWhatCannotServe(t *testing.T) {
+	endpoint := func(server *http.Server) httpdrain.Endpoint {
+		return httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
+	}
+	for _, c := range []struct {
+		want      string
+		drain     time.Duration
+		endpoints []httpdrain.Endpoint
+	}{
+		{"no Endpoint", time.Second, nil},
+		{`"web" has no Server`, time.Second, []httpdrain.Endpoint{endpoint(nil)}},
+		{`"web" has no certificate`, time.Second, []httpdrain.Endpoint{endpoint(&http.Server{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13}})}},
+		{"drain is 0s", 0, []httpdrain.Endpoint{endpoint(&http.Server{})}},
+		{"drain is -1s", -time.Second, []httpdrain.Endpoint{endpoint(&http.Server{})}},
+	} {
+		config := handover.Config{PIDFile: filepath.Join(t.TempDir(), "missing", "pid")} // so that Ready fails
+		err := httpdrain.ListenAndServe(config, filepath.Join(t.TempDir(), "socket"), c.drain, c.endpoints...)
+		if !errors.Is(err, os.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+}
+
+// logs calls a function with each message.
+type logs func(line string)
+
+func (f logs) Handle(_ context.Context, r slog.Record) error { f(r.Message); return nil }
+func (logs) Enabled(context.Context, slog.Level) bool        { return true }
+func (f logs) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f logs) WithGroup(string) slog.Handler                 { return f }
+
+// The server is plain, although ConfigureServer of x/net/http2 has set its TLSConfig.
+func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	address, returned := make(chan string, 1), make(chan error)
+	logged := false
+	config := handover.Config{Logger: slog.New(logs(func(line string) {
+		if line == "httpdrain: clients were disconnected" {
+			select {
+			case <-returned:
+			case <-time.After(100 * time.Millisecond): // ListenAndServe has had time to return
+				logged = true
+			}
+		}
+	}))}
+	server := &http.Server{
+		TLSConfig:    &tls.Config{NextProtos: []string{"h2"}},
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(*http.Server, *tls.Conn, http.Handler) {}},
+		Handler:      http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		BaseContext:  func(l net.Listener) context.Context { address <- l.Addr().String(); return context.Background() },
+	}
+	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
+	go func() { returned <- httpdrain.ListenAndServe(config, path, time.Millisecond, web) }()
+	var conn net.Conn
+	select {
+	case a := <-address:
+		conn = dial(t, a, request)
+	case err := <-returned:
+		t.Fatal(err)
+	}
+	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil { // and the client keeps its connection
+		t.Fatal(err)
+	}
+	p, err := handover.Start(patient(t), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	if err := p.Ready(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-returned; err != nil || !logged {
+		t.Errorf("ListenAndServe returned %v; logged before: %v", err, logged)
+	}
+}
+
+func TestListenAndServeReturnsNilOnSIGTERMBeforeReady(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	p, err := handover.Start(patient(t), path) // and Ready is not called
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	config := handover.Config{Logger: slog.New(logs(func(line string) {
+		if strings.Contains(line, "waiting for the process") {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		}
+	}))}
+	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: &http.Server{}}
+	if err := httpdrain.ListenAndServe(config, path, time.Second, web); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDrainErrorsThatConcernNoClientDoNotMentionThem(t *testing.T) {
+	l, _ := listen(t)
+	s := httpdrain.New(&http.Server{})
+	began := make(chan bool)
+	served := ends(t, func() error { return s.Serve(failsToClose{l, began}) })
+	<-began
+	var logged []string
+	s.DrainAndLog(patient(t), slog.New(logs(func(line string) { logged = append(logged, line) })))
+	<-served
+	if !slices.Equal(logged, []string{"httpdrain: the drain failed"}) {
+		t.Errorf("logged %q", logged)
+	}
+}
+
+type failsToClose struct {
+	net.Listener
+	began chan bool
+}
+
+func (l failsToClose) Accept() (net.Conn, error) { close(l.began); return l.Listener.Accept() }
+func (l failsToClose) Close() error              { return errors.Join(l.Listener.Close(), syscall.EIO) }
