@@ -111,23 +111,24 @@ func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 // Writable reports whether a socket is writable according to poll(2), or true if poll fails, as it does if
 // RLIMIT_NOFILE is 0: the caller then sends again after a pause, instead of waiting for the poller.
 func Writable(fd int32) bool {
-	events, err := poll(fd, unix.POLLOUT)
-	return err != nil || events&unix.POLLOUT != 0
+	polled, err := poll(unix.PollFd{Fd: fd, Events: unix.POLLOUT})
+	return err != nil || polled.Revents&unix.POLLOUT != 0
 }
 
 // Readable reports whether a read would return at once, with data or the end, according to poll(2).
 func Readable(fd int32) bool {
-	events, _ := poll(fd, unix.POLLIN)
-	return events&(unix.POLLIN|unix.POLLHUP) != 0
+	polled, _ := poll(unix.PollFd{Fd: fd, Events: unix.POLLIN})
+	return polled.Revents&(unix.POLLIN|unix.POLLHUP) != 0
 }
 
-func poll(fd int32, events int16) (int16, error) {
-	fds := []unix.PollFd{{Fd: fd, Events: events}}
+// poll takes and returns a PollFd, because the type of its events is another one on AIX.
+func poll(fd unix.PollFd) (unix.PollFd, error) {
+	fds := []unix.PollFd{fd}
 	_, err := unix.Poll(fds, 0)
 	for err == unix.EINTR {
 		_, err = unix.Poll(fds, 0)
 	}
-	return fds[0].Revents, err
+	return fds[0], err
 }
 
 // Close closes a descriptor that is not returned to the caller. It ignores errors, because every system
