@@ -65,10 +65,12 @@ func run(path, address string) (err error) {
 		return err // the predecessor continues
 	}
 	fmt.Println("listening at", l.Addr())
-	go wait(ctx, p, server, hangup)
+	ended := make(chan bool)
+	go func() { wait(ctx, p, server, hangup); close(ended) }()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	<-ended // until the error of the drain has been logged
 	return nil
 }
 

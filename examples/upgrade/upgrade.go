@@ -19,6 +19,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: upgrade SOCKET ADDRESS")
+	}
 	server := &http.Server{
 		Handler:           http.HandlerFunc(answer),
 		ReadHeaderTimeout: 10 * time.Second,

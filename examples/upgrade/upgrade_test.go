@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -49,4 +50,10 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 	program.OK(t, syscall.Kill(now, syscall.SIGTERM))
 	server.Succeeds(t, "the first server") // returns when the last one has closed its output
+}
+
+func TestUsage(t *testing.T) {
+	if _, stderr, err := program.Start(t, program.Command()).Wait(); err == nil || !strings.Contains(stderr, "usage: upgrade SOCKET ADDRESS") {
+		t.Errorf("without arguments, the program printed %q, and ended: %v", stderr, err)
+	}
 }

@@ -53,7 +53,9 @@ func ExampleServer() {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 	})
+	ended := make(chan bool)
 	go func() {
+		defer close(ended)
 		for {
 			select {
 			case <-hangup:
@@ -78,6 +80,7 @@ func ExampleServer() {
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		log.Fatal(err)
 	}
+	<-ended // until the error of the drain has been logged
 }
 
 // A server with TLS.
