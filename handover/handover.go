@@ -167,7 +167,7 @@ type Config struct {
 	//
 	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens
 	// the socket anew, as each successor does, and closes the listener. Anything else that the listener has, such as
-	// keep-alive options, has no effect: see [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]. A
+	// keep-alive options or a call of SetUnlinkOnClose, has no effect: see [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]. A
 	// wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that creates them, and
 	// package net cannot open the sockets of other types. Pass those sockets to Keep, and call File first.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
