@@ -165,11 +165,12 @@ type Config struct {
 	// socket options. It must then also set the mode of Unix sockets. If Listen is nil, Process.Listen uses scm.Listen
 	// for Unix sockets, which replaces a stale file, and net.ListenConfig for others.
 	//
-	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens
-	// the socket anew, as each successor does, and closes the listener. Anything else that the listener has, such as
-	// keep-alive options or a call of SetUnlinkOnClose, has no effect: see [Process.Listen]. For any other type, the error wraps [os.ErrInvalid]. A
-	// wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that creates them, and
-	// package net cannot open the sockets of other types. Pass those sockets to Keep, and call File first.
+	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens the
+	// socket anew, as each successor does, and closes the listener. Anything else that the listener has, such as
+	// keep-alive options or a call of SetUnlinkOnClose, has no effect: see [Process.Listen]. For any other type, the error
+	// wraps [os.ErrInvalid]. A wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that
+	// creates them, and package net cannot open the sockets of other types. Pass those sockets to Keep, and call File
+	// first.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when

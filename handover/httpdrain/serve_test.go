@@ -29,7 +29,8 @@ import (
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
-// runUsualServer exits with an error when the FIFO path.fails, if there is one, is closed. Otherwise, it prints the address of each socket when it serves.
+// runUsualServer exits with an error when the FIFO path.fails, if there is one, is closed. Otherwise, it prints the
+// address of each socket when it serves.
 func runUsualServer(path string) error {
 	if f, err := os.Open(path + ".fails"); err == nil {
 		_, err = io.Copy(io.Discard, f)

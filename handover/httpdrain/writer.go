@@ -10,8 +10,8 @@ import (
 // headerBuffer is how many bytes of a body net/http keeps before it sends the header of an HTTP/1 response.
 const headerBuffer = 2048
 
-// sniffed is how many bytes net/http copies before it sends them, with the header, and lets a connection without TLS read
-// from a file.
+// sniffed is how many bytes net/http copies before it sends them, with the header, and lets a connection without TLS
+// read from a file.
 const sniffed = 512
 
 // common has the methods that the ResponseWriters of net/http have for each protocol.
