@@ -758,6 +758,17 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	}
 }
 
+// If the table is full, that is why package net cannot open a received socket.
+func TestListenDoesNotBlameASocketForAFullTable(t *testing.T) {
+	full := os.NewSyscallError("socket", unix.EMFILE)
+	a := start(t, Config{Listen: func(context.Context, string, string) (net.Listener, error) { return nil, full }}, socketPath(t))
+	fd := must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))
+	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: os.NewFile(uintptr(fd), "web")})
+	if _, err := a.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); err == nil || err.Error() != "handover: socket: too many open files" {
+		t.Error(err)
+	}
+}
+
 // Package net cannot open every socket that a service manager passes, such as one of AF_VSOCK. File returns it.
 func TestListenNamesASocketThatPackageNetCannotOpen(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))

@@ -224,6 +224,9 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 
 // explain wraps err, the reason that a socket could not be created. If a received socket is why, the error names it.
 func (p *Process) explain(want socket, err error) error {
+	if sys.TableFull(err) { // package net can open no received socket either
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, in := range p.succession.inherited {
