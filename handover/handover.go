@@ -181,13 +181,13 @@ type Config struct {
 	// its file system does not respond, this process gives up after ten seconds.
 	PIDFile string
 
-	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
-	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
-	// not take over, and errors that no method returns. With level Debug, that is why it took no sockets from the
-	// service manager. The attribute pid is the other process, or this one when it serves, and 0 if it is not known. The
-	// attribute generation counts the processes from the first one, which is 1, to this one. Other attributes are
-	// duration, err, path (of a Unix socket), name, names (of sockets) and manager (the service manager's address). A
-	// handler must not call Ready, Close, Fail or Upgrade.
+	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for another one,
+	// serves, hands over, and is replaced. With level Warn, that is why another process could not take over, and errors
+	// that no method returns. The reason is logged with level Info if Upgrade returns it. With level Debug, that is why
+	// it took no sockets from the service manager. The attribute pid is the other process, or this one when it serves,
+	// and 0 if it is not known. The attribute generation counts the processes from the first one, which is 1, to this
+	// one. Other attributes are duration, err, path (of a Unix socket), name, names (of sockets) and manager (the
+	// service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger
 }
 

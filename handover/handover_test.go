@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 	reexec.Register("server", runServer)
 	reexec.Register("paused", runPaused)
 	reexec.Register("exits", func([]string) { os.Exit(3) })
+	reexec.Register("gives up", func(args []string) {
+		must(Start(context.Background(), args[0])).Fail(errors.New("no memory"))
+		os.Exit(3)
+	})
 	reexec.Main()
 	fdleak.Main(m)
 }
@@ -431,6 +435,17 @@ func TestLogger(t *testing.T) {
 	}
 	if !a.First() || b.First() {
 		t.Error("First: ", a.First(), b.First())
+	}
+}
+
+// A program logs the error of Upgrade itself.
+func TestFailedUpgradeIsNoWarning(t *testing.T) {
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	wantError(t, a.Upgrade(patient(t), reexec.Command("gives up", a.path)), "no memory")
+	if log.count("INFO handover: a successor did not take over") != 1 || log.count("WARN") != 0 {
+		t.Errorf("logged %q", log.lines)
 	}
 }
 

@@ -1,8 +1,10 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -46,6 +48,7 @@ func (a *attempt) wait() {
 
 // An upgrade is a call to Upgrade.
 type upgrade struct {
+	pid    int           // of the process that it has started, or 0
 	killed int           // the PID of the successor that it kills, until that has exited, or 0
 	failed int           // the PID of the last process that did not take over, and
 	reason error         // for that, if it is known
@@ -214,6 +217,12 @@ func (p *Process) handOver(peer *peer, hello message) {
 	if err != nil {
 		return
 	}
+	level := slog.LevelWarn
+	p.mu.Lock()
+	if u := p.server.upgrade; u != nil && u.pid == peer.pid && peer.pid != 0 { // Upgrade returns the reason
+		level = slog.LevelInfo
+	}
+	p.mu.Unlock()
 	p.logger.Info("handover: handing over", "pid", peer.pid)
 	if err = p.converse(a, hello); err != nil {
 		err = p.revoke(a, err)
@@ -224,7 +233,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 	}
 	if err != nil {
 		p.resume(a, err)
-		p.logger.Warn("handover: a successor did not take over", "pid", peer.pid, "duration", time.Since(began), "err", err)
+		p.logger.Log(context.Background(), level, "handover: a successor did not take over", "pid", peer.pid, "duration", time.Since(began), "err", err)
 	} else {
 		p.logger.Info("handover: replaced", "pid", peer.pid, "duration", time.Since(began))
 	}

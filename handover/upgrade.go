@@ -99,6 +99,9 @@ func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if err != nil {
 		return fmt.Errorf("start a successor: %w", err)
 	}
+	p.mu.Lock()
+	p.server.upgrade.pid = cmd.Process.Pid
+	p.mu.Unlock()
 	exited := make(chan error, 1)
 	go func() { exited <- wait() }() // even after Upgrade has returned, so that no zombie remains
 	return p.await(ctx, cmd, exited)
