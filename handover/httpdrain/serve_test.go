@@ -29,11 +29,11 @@ import (
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
-// runUsualServer exits with an error when the FIFO path.fails, if there is one, is closed. Otherwise, it prints the
-// address of each socket when it serves.
+// runUsualServer exits with an error when its connection to path.fails, if something listens there, ends. Otherwise, it
+// prints the address of each socket when it serves.
 func runUsualServer(path string) error {
-	if f, err := os.Open(path + ".fails"); err == nil {
-		_, err = io.Copy(io.Discard, f)
+	if conn, err := net.Dial("unix", path+".fails"); err == nil {
+		_, err = io.Copy(io.Discard, conn)
 		return errors.Join(errors.New("fails"), err)
 	}
 	borrowed := httptest.NewTLSServer(nil) // for its certificate
@@ -193,13 +193,17 @@ func TestListenAndServeRemembersSIGHUP(t *testing.T) {
 	first, _, _ := startUsual(t, path)
 	pid := first.Process.Pid
 	eventually(t, "the server serves", func() bool { return serves(path) == pid })
-	fifo := path + ".fails"
-	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), syscall.Kill(pid, syscall.SIGHUP)); err != nil {
+	l, err := net.Listen("unix", path+".fails")
+	if err != nil {
 		t.Fatal(err)
 	}
-	successor, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the successor has opened it
+	defer func() { _ = l.Close() }()
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Accept()
 	if err == nil {
-		err = errors.Join(os.Remove(fifo), syscall.Kill(pid, syscall.SIGHUP), successor.Close())
+		err = errors.Join(l.Close(), syscall.Kill(pid, syscall.SIGHUP), conn.Close()) // the first successor fails
 	}
 	if err != nil {
 		t.Fatal(err)
