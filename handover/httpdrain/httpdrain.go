@@ -75,8 +75,8 @@ type listener struct {
 
 func (l *listener) Close() error { return l.close() }
 
-// New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
-// BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
+// New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState, BaseContext
+// and ConnContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
 // already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter that
 // has the methods of net/http's own, and Unwrap. A response that it writes to the result of Unwrap does not ask the
 // client to close its connection. Start server only with the methods of the returned Server.
@@ -92,7 +92,7 @@ func New(server *http.Server) *Server {
 		conns:     map[reflect.Value]bool{},
 		changed:   make(chan struct{}, 1),
 	}
-	handler, state, base := server.Handler, server.ConnState, server.BaseContext
+	handler, state, base, connContext := server.Handler, server.ConnState, server.BaseContext, server.ConnContext
 	answersOptions := !server.DisableGeneralOptionsHandler
 	server.DisableGeneralOptionsHandler = true // net/http would not ask the client to close its connection
 	server.Handler = http.HandlerFunc(func(original http.ResponseWriter, r *http.Request) {
@@ -130,6 +130,13 @@ func New(server *http.Server) *Server {
 		if state != nil {
 			state(c, now)
 		}
+	}
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if connContext != nil {
+			ctx = connContext(ctx, c)
+		}
+		_, ok := c.(io.ReaderFrom)
+		return context.WithValue(ctx, readsFrom{}, ok)
 	}
 	if base != nil {
 		server.BaseContext = func(l net.Listener) context.Context {

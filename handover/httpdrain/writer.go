@@ -37,12 +37,15 @@ type writer struct {
 	sent   int  // bytes of the body, or more than headerBuffer if the header has been sent
 }
 
+// readsFrom is the key of a value in the context of a connection: whether it is an io.ReaderFrom.
+type readsFrom struct{}
+
 // An http1Writer is a writer for HTTP/1.
 type http1Writer struct {
 	*writer
 	http.Hijacker
-	from io.ReaderFrom
-	tls  bool
+	from  io.ReaderFrom
+	sends bool // the header after sniffed bytes of ReadFrom, because the connection has that method too
 }
 
 // An http2Writer is a writer for HTTP/2.
@@ -64,7 +67,7 @@ func (s *Server) wrap(original http.ResponseWriter, r *http.Request) (*writer, h
 	pusher, pushes := original.(http.Pusher)
 	switch {
 	case hijacks && reads && !pushes:
-		return w, http1Writer{w, hijacker, from, r.TLS != nil}
+		return w, http1Writer{w, hijacker, from, r.Context().Value(readsFrom{}) == true}
 	case pushes && !hijacks && !reads:
 		return w, http2Writer{w, pusher}
 	}
@@ -119,7 +122,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.common }
 func (w http1Writer) ReadFrom(src io.Reader) (n int64, err error) {
 	defer func() {
 		w.sent += int(min(n, headerBuffer+1))
-		if n >= sniffed && !w.tls {
+		if n >= sniffed && w.sends {
 			w.sent = headerBuffer + 1
 		}
 	}()
@@ -127,7 +130,7 @@ func (w http1Writer) ReadFrom(src io.Reader) (n int64, err error) {
 	switch {
 	case w.wrote:
 		return w.from.ReadFrom(src)
-	case w.tls:
+	case !w.sends:
 		return w.from.ReadFrom(first)
 	}
 	// sendfile(2) and splice(2) need src itself.
