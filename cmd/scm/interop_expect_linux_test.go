@@ -120,7 +120,7 @@ func TestExpectWithInvalidReport(t *testing.T) {
 	last := filepath.Join(t.TempDir(), "last.txt")
 	file := filepath.Join(t.TempDir(), "r.json")
 	runs(t, result{stdout: "…"}, "interop", "run", "--run", "basics/pass-one-fd/stream/runner/net", "--report", file)
-	const partial = "scm: the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: … was not run\n"
+	const partial = "scm: the report is not of a whole run, probably because of --run, --skip, --shard, --few-pairs or --fail-fast: … was not run\n"
 	for _, args := range [][]string{nil, {"--expect=none"}, {"--expect", last, "--update"}} {
 		runs(t, result{2, "", partial}, append([]string{"interop", "expect", file}, args...)...)
 	}

@@ -269,8 +269,14 @@ func (run Finished) setCases(scenarios []*Scenario) error {
 	for _, c := range plan {
 		r := at[c.Name()]
 		switch {
-		case r == nil || r.Verdict == NotRun:
-			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: %s was not run", c.Name())
+		case r == nil:
+			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --shard, --few-pairs or --fail-fast: %s was not run", c.Name())
+		case r.Verdict == NotRun:
+			advice := ""
+			if peer := r.AskedNoMore(); peer != "" {
+				advice = fmt.Sprintf(". List the hang by hand (** hang@%s REASON), or fix it", peer)
+			}
+			return fmt.Errorf("the report is not of a whole run: %s was not run: %s%s", c.Name(), r.Why, advice)
 		case r.Hash != c.Scenario.Hash:
 			return fmt.Errorf("the report is of a different version of %s", c.Scenario.Name)
 		}

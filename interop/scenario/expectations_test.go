@@ -227,6 +227,16 @@ func TestUpdateExpectations(t *testing.T) {
 		if err != nil || !strings.Contains(string(u.Text), "** leak@kernel c\n") {
 			t.Fatalf("round %d, without kernel cases: %v, want leak@kernel in\n%s", round, err, u.Text)
 		}
+		for why, want := range map[string]string{
+			"x has not answered in 5 cases in a row, and is no longer asked: is it?": "is it?. List the hang by hand (** hang@x REASON), or fix it",
+			"no memory": " was not run: no memory",
+			"x: has not answered in 5 cases in a row": " in a row",
+		} {
+			report.Results[0].Verdict, report.Results[0].Why = NotRun, why
+			if _, err = UpdateExpectations(lists, scenarios, report); err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "--") {
+				t.Fatalf("round %d, a case is not run: got %v, want %s", round, err, want)
+			}
+		}
 		report.Results = report.Results[1:]
 		_, err = UpdateExpectations(lists, scenarios, report)
 		if err == nil || !strings.HasSuffix(err.Error(), " was not run") {
