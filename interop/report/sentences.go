@@ -41,7 +41,7 @@ func subject(peer string) string {
 
 // Verdict describes the outcome of the run in a sentence.
 func (r *Report) Verdict() string {
-	text := counts(r.Totals, r.Kernel)
+	text := counts(r.summed()...)
 	if n := r.Totals.Unsupported + r.Kernel.Unsupported; n > 0 {
 		text += fmt.Sprintf(". Unsupported: %d", n)
 	}
@@ -51,10 +51,29 @@ func (r *Report) Verdict() string {
 	if n := r.UnmatchedFaults(); n > 0 {
 		text += fmt.Sprintf(". %s%s: %d", strings.ToUpper(unmatchedTitle[:1]), unmatchedTitle[1:], n)
 	}
-	if r.Control.Unexpected() > 0 {
-		text += ". Runner with itself: " + counts(r.Control)
+	for _, sentence := range r.apart() {
+		text += ". " + sentence
 	}
 	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// summed returns the totals that Verdict adds: with Given, only those of these peers.
+func (r *Report) summed() []Totals {
+	if len(r.Given) > 0 {
+		return []Totals{r.Totals}
+	}
+	return []Totals{r.Totals, r.Kernel}
+}
+
+// apart says, with Given, how the other cases ended, without a period.
+func (r *Report) apart() (sentences []string) {
+	if len(r.Given) > 0 && r.Kernel.Verdicts() > 0 {
+		sentences = append(sentences, "Kernel scenarios: "+counts(r.Kernel))
+	}
+	if r.Control.Unexpected() > 0 {
+		sentences = append(sentences, "Runner with itself: "+counts(r.Control))
+	}
+	return sentences
 }
 
 // counts says how the cases in these totals ended.

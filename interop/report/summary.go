@@ -104,14 +104,23 @@ func exampleNames(list []Cause) (names []string) {
 
 // countsLine describes the size of the run in one line of Markdown.
 func (r *Report) countsLine() string {
-	sum := func(count func(Totals) int) int { return count(r.Totals) + count(r.Kernel) }
+	sum := func(count func(Totals) int) (n int) {
+		for _, t := range r.summed() {
+			n += count(t)
+		}
+		return n
+	}
 	of := ""
 	if len(r.Given) > 0 {
 		of = " of " + codeMarkdown(shorten(r.about(), maxSummaryText))
 	}
-	line := fmt.Sprintf("%d cases%s have a verdict: %d pass, %d expected failures, %d not as expected. %d peers, %s, %.1f s",
-		sum(Totals.Verdicts), of, sum(func(t Totals) int { return t.Pass }), sum(func(t Totals) int { return t.Expected }), r.Unexpected(),
-		len(r.usedPeers()), codeMarkdown(r.System.Kernel+" "+r.System.Machine), r.Seconds)
+	apart := ""
+	for _, sentence := range r.apart() {
+		apart += sentence + ". "
+	}
+	line := fmt.Sprintf("%d cases%s have a verdict: %d pass, %d expected failures, %d not as expected. %s%d peers, %s, %.1f s",
+		sum(Totals.Verdicts), of, sum(func(t Totals) int { return t.Pass }), sum(func(t Totals) int { return t.Expected }), sum(Totals.Unexpected),
+		apart, len(r.usedPeers()), codeMarkdown(r.System.Kernel+" "+r.System.Machine), r.Seconds)
 	if !r.Started.IsZero() {
 		line += ", started " + r.Started.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
