@@ -140,7 +140,7 @@ func (r *Report) where(check scenario.Check, peer string, failed []scenario.Resu
 	case len(failing) == 1:
 		text = ", in " + slices.Collect(maps.Keys(failing))[0]
 	case len(failing) >= len(all):
-		text = ", in every scenario"
+		text = fmt.Sprintf(", in each of the %d scenarios in which it was checked", len(failing))
 	}
 	if len(failed) < 2 {
 		return text

@@ -17,13 +17,13 @@ func TestSentences(t *testing.T) {
 	}
 	const leak, cloexec, hang = scenario.CheckLeak, scenario.CheckCloexec, scenario.CheckHang
 	for want, cases := range map[string][]scenario.Result{
-		"mine receives descriptors without close-on-exec, so child processes inherit them: 2 cases, in every scenario": {
+		"mine receives descriptors without close-on-exec, so child processes inherit them: 2 cases, in each of the 2 scenarios in which it was checked": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), failed(cloexec, "mine", "a/c/stream/runner/mine"), pass("a/d/stream/runner/mine")},
 		"mine receives descriptors without close-on-exec, so child processes inherit them: 1 case, in a/b": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), pass("a/c/stream/runner/mine", "mine")},
 		"mine keeps descriptors open that it did not report, or should have closed: 2 cases, in 2 of 3 scenarios, only as the receiver, with 2 of 2 partners": {
 			failed(leak, "mine", "a/b/stream/runner/mine"), failed(leak, "mine", "a/c/dgram/mine/mine"), pass("a/b/stream/mine/runner"), pass("a/d/stream/mine/runner")},
-		"mine does not answer in time: 2 cases, in every scenario, only on dgram sockets, only with x": {
+		"mine does not answer in time: 2 cases, in each of the 2 scenarios in which it was checked, only on dgram sockets, only with x": {
 			failed(hang, "mine", "a/b/dgram/x/mine"), failed(hang, "mine", "a/c/dgram/mine/x"), pass("a/b/stream/x/mine"), pass("a/c/dgram/mine/runner")},
 		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
