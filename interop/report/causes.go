@@ -41,7 +41,7 @@ func (c Cause) Found() string {
 	return cmp.Or(found, c.Example.Why)
 }
 
-// Causes returns the causes of all unexpected outcomes, the most frequent first.
+// Causes returns the causes of all unexpected outcomes, the most frequent first, but last those that follow from hangs.
 func (r *Report) Causes() []Cause {
 	list, cases := r.grouped(causesOf)
 	for i, c := range list {
@@ -49,6 +49,15 @@ func (r *Report) Causes() []Cause {
 			list[i].where = r.where(scenario.Check(check), peer, cases[c.What])
 		}
 	}
+	slices.SortStableFunc(list, func(a, b Cause) int {
+		switch followsA, followsB := a.Example.AskedNoMore() != "", b.Example.AskedNoMore() != ""; {
+		case followsA == followsB:
+			return 0
+		case followsA:
+			return 1
+		}
+		return -1
+	})
 	return list
 }
 
@@ -139,7 +148,7 @@ func Example(c scenario.Result, lines int) string {
 	}
 	var t text
 	for _, what := range causesOf(c) {
-		t.paragraph(Cause{What: what}.rule())
+		t.paragraph(Cause{What: what, Example: c}.rule())
 	}
 	t.writeFindings(c, lines > 0)
 	t.writeTranscript(c, lines)
