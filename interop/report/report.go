@@ -174,8 +174,8 @@ func (r *Report) UntestedPeers() (list []error) {
 	return list
 }
 
-// Headline returns "as expected" if the exit status of the run is 0. Otherwise it summarizes
-// the problems.
+// Headline returns "as expected" if the exit status of the run is 0, and then names the shard if there are others.
+// Otherwise it summarizes the problems.
 func (r *Report) Headline() string {
 	var parts []string
 	if r.Unexpected() > 0 {
@@ -189,6 +189,9 @@ func (r *Report) Headline() string {
 	}
 	if parts = append(parts, r.runErrors("cut short")...); len(parts) > 0 {
 		return strings.Join(parts, ", ")
+	}
+	if r.Shard != "" && r.Shard != "1/1" {
+		return asExpected + ", shard " + r.Shard + " only"
 	}
 	return asExpected
 }

@@ -258,6 +258,8 @@ func TestHeadline(t *testing.T) {
 		text     string // in the report for a terminal
 	}{
 		{Report{Totals: pass}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
+		{Report{Totals: pass, Shard: "1/1"}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
+		{Report{Totals: pass, Shard: "1/3"}, "as expected, shard 1/3 only", false, "\nOf 1 case, 1 passed.\n"},
 		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false, "\nOf 1 case, 1 failed as expected. Unsupported: 1.\n"},
 		{Report{Totals: Totals{Pass: 1, Expected: 2, Fail: 3, Flaky: 1, NotRun: 1, Unsupported: 1}, Kernel: Totals{Pass: 2, NotRun: 1, Unsupported: 2}}, "not as expected, 2 not run", false,
 			"\nOf 9 cases, 3 passed, 2 failed as expected, 4 did not end as expected.\n  Unsupported: 3. 2 cases could not be run.\n"},
