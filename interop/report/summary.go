@@ -38,7 +38,10 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	if headline != asExpected {
 		headline = "**" + escapeMarkdown(headline) + "**"
 	}
-	b.printf("## scm interop: %s\n\n%s\n", headline, r.countsLine())
+	b.printf("## scm interop: %s\n", headline)
+	if r.Error == "" {
+		b.printf("\n%s\n", r.countsLine())
+	}
 	b.WriteString(r.partLine())
 	list := r.Causes()
 	if len(list) > 0 {
@@ -65,7 +68,7 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	if n := len(r.Unmatched); n > 0 {
 		b.printf("\nExpected failures that apply to no case: %d, for example %s.\n", n, codeMarkdown(shorten(r.Unmatched[0], maxSummaryText)))
 	}
-	if page != "" {
+	if page != "" && r.Error == "" {
 		b.printf("\n%s shows every case. If the job uploads it, it is among the job's artifacts.\n", codeMarkdown(page))
 	}
 	_, err := io.WriteString(w, b.String())

@@ -58,6 +58,11 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 
+	broken := []string{"## scm interop: **did not run: no memory**"}
+	if got := summaryOf(t, &Report{Error: "no memory"}, "a/r.html"); !slices.Equal(got, broken) {
+		t.Errorf("got\n%s\nwant only %s", strings.Join(got, "\n"), broken)
+	}
+
 	good := &Report{Totals: Totals{Pass: 2}, Peers: []Peer{{Name: "x", NotRun: scenario.NotSelected}, {Name: "y", NotRun: scenario.NotBuiltin}}}
 	want = []string{"## scm interop: as expected", "", "2 cases have a verdict: 2 pass, 0 expected failures, 0 not as expected. 0 peers, , 0.0 s."}
 	if got := summaryOf(t, good, ""); !slices.Equal(got, want) {
