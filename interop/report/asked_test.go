@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// What was not asked of a peer stands in the last line, the summaries and JUnit in the same words, and in the JSON
+// What was not asked of a peer stands in the last line, the summaries, the page and JUnit in the same words, and in the JSON
 // report as numbers.
 func TestNotAskedInEveryFormat(t *testing.T) {
 	hello := contract.Hello{Can: []string{"stream"}}
@@ -28,7 +28,7 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
 	const want = "x: of 2 cases, 1 passed, 1 failed as expected; 8 of its 10 cases were not asked: not selected (6), unsupported although it claims iov (1), the run was cut (1)."
 	for name, write := range map[string]func(io.Writer) error{
-		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit,
+		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit, "HTML": r.HTML,
 		"Summary": func(w io.Writer) error { return r.Summary(w, "") },
 	} {
 		var b strings.Builder

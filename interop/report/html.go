@@ -67,6 +67,7 @@ func (r *Report) HTML(w io.Writer) error {
 	if replay == "" {
 		replay = "scm interop replay REPORT.json#" // an example, because the run wrote no JSON report
 	}
+	_, partly := r.partlyAsked()
 	return pageTemplate.Execute(w, map[string]any{
 		"Report":     r.withoutCases(),
 		"About":      r.about(),
@@ -79,6 +80,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"MoreCauses": causes[shown:],
 		"Expected":   r.ExpectedFailures(),
 		"NotAsked":   notAsked,
+		"Partly":     partly,
 		"Others":     strings.Join(others, ", "),
 		"Mark":       fact.Mark,
 		"Types":      contract.SocketTypes,
