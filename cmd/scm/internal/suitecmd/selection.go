@@ -309,9 +309,11 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			p.given = append(p.given, peer.Name)
 		}
 	}
-	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
+	seen := map[string]bool{}
 	for _, peer := range slices.Concat(given, known) {
 		switch {
+		case peer.Name == scenario.RunnerName || peer.Name == scenario.KernelName:
+			return nil, fmt.Errorf("the peer name %q is reserved: choose another name", peer.Name)
 		case seen[peer.Name] && slices.Contains(given, peer):
 			return nil, fmt.Errorf("two peers are named %q", peer.Name)
 		case seen[peer.Name]:
