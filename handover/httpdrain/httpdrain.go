@@ -75,11 +75,11 @@ type listener struct {
 
 func (l *listener) Close() error { return l.close() }
 
-// New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState, BaseContext
-// and ConnContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
-// already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a ResponseWriter that
-// has the methods of net/http's own, and Unwrap. A response that it writes to the result of Unwrap does not ask the
-// client to close its connection. Start server only with the methods of the returned Server.
+// New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState,
+// BaseContext and ConnContext with functions that call the original ones, and sets DisableGeneralOptionsHandler:
+// unless it was set already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a
+// ResponseWriter that has the methods of net/http's own, and Unwrap. A response that it writes to the result of Unwrap
+// does not ask the client to close its connection. Start server only with the methods of the returned Server.
 //
 // With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. If a body exceeds the
 // limit, net/http does what it always does if a handler leaves a part of the body unread: it discards up to 256 KB, and

@@ -228,8 +228,8 @@ func TestReadFromPassesTheFileOn(t *testing.T) {
 	}
 }
 
-// A connection of a Unix socket is no io.ReaderFrom, so ReadFrom sends nothing before the buffer is full, and the client
-// can be asked to close it.
+// A connection of a Unix socket is no io.ReaderFrom, so ReadFrom sends nothing before the buffer is full, and the
+// client can be asked to close it.
 func TestUnixReadFrom(t *testing.T) {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// What was not asked of a peer stands in the last line, the summaries, the page and JUnit in the same words, and in the JSON
-// report as numbers.
+// What was not asked of a peer stands in the last line, the summaries, the page and JUnit in the same words, and in
+// the JSON report as numbers.
 func TestNotAskedInEveryFormat(t *testing.T) {
 	hello := contract.Hello{Can: []string{"stream"}}
 	x, y := &scenario.Peer{Name: "x", Hello: hello}, &scenario.Peer{Name: "y", Hello: hello}

@@ -21,7 +21,8 @@ func given(t *testing.T) *Report {
 	return r
 }
 
-// The sums of a run about a peer are those of its cases. Those of the kernel and of the runner with itself are apart in every format.
+// The sums of a run about a peer are those of its cases. Those of the kernel and of the runner with itself are apart
+// in every format.
 func TestSumsAreThoseOfTheGivenPeers(t *testing.T) {
 	r := given(t)
 	r.Kernel.Pass++
