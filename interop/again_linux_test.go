@@ -91,7 +91,7 @@ func TestMaxHangs(t *testing.T) {
 	} {
 		var got []scenario.Verdict
 		for _, r := range Run(context.Background(), c.cases, c.x, Options{Timeout: deadline, MaxHangs: c.max}).Results {
-			if got = append(got, r.Verdict); r.Verdict == none && (!strings.HasPrefix(r.Why, "x has not answered in 2 cases in a row, and is no longer asked") || r.Obstacle.Reason != scenario.ReasonHangs || r.AskedNoMore() != "x") {
+			if got = append(got, r.Verdict); r.Verdict == none && (!strings.HasPrefix(r.Why, "x has not answered in 2 cases in a row, and is no longer asked") || r.Obstacle.Reason != scenario.ReasonHangs || r.AskedNoMore != "x") {
 				t.Errorf("%s: %s, %q", name, r.Why, r.Obstacle.Reason)
 			}
 		}

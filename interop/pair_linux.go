@@ -88,6 +88,13 @@ func (p *pair) start(i int) scenario.Result {
 		res.Obstacle.Reason = reason
 		return res
 	}
+	if p.mute != nil {
+		if peer, why := p.mute(c); why != "" {
+			res := without(c, scenario.NotRun, why, false)
+			res.Obstacle.Reason, res.AskedNoMore = scenario.ReasonHangs, peer
+			return res
+		}
+	}
 	if p.failures == maxFailures {
 		return without(c, scenario.NotRun, p.broken.Error(), true)
 	}
@@ -133,9 +140,6 @@ func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, rea
 	}
 	if env.runnerFails != nil {
 		why = env.runnerFails(c)
-	}
-	if why == "" && env.mute != nil {
-		return scenario.NotRun, scenario.ReasonHangs, env.mute(c)
 	}
 	return scenario.Unsupported, scenario.ReasonRunner, why
 }

@@ -321,17 +321,17 @@ func (r *run) countHangs(res scenario.Result) {
 	}
 }
 
-// whyNotAsked returns why a peer of the case is no longer asked, or "".
-func (r *run) whyNotAsked(c scenario.Case) string {
+// whyNotAsked returns the peer of the case that is no longer asked, and why, or "".
+func (r *run) whyNotAsked(c scenario.Case) (peer, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range []*scenario.Peer{c.A, c.B} {
 		if r.options.MaxHangs > 0 && r.hangs[p.Name] == r.options.MaxHangs {
-			return fmt.Sprintf("%s has not answered in %d cases in a row, and is no longer asked (a hang that --expect lists does not count): "+
+			return p.Name, fmt.Sprintf("%s has not answered in %d cases in a row, and is no longer asked (a hang that --expect lists does not count): "+
 				"is its standard output flushed after each line, or is the machine slow? See --timeout", p.Name, r.options.MaxHangs)
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // decide attributes each finding to the peer at fault and sets the verdict.

@@ -50,7 +50,7 @@ func (r *Report) Causes() []Cause {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Cause) int {
-		switch followsA, followsB := a.Example.AskedNoMore() != "", b.Example.AskedNoMore() != ""; {
+		switch followsA, followsB := a.Example.AskedNoMore != "", b.Example.AskedNoMore != ""; {
 		case followsA == followsB:
 			return 0
 		case followsA:

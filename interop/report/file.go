@@ -316,6 +316,9 @@ func (r *Report) validateNames() error {
 			return fmt.Errorf("invalid case name %+q", c.Name)
 		}
 		peers = append(peers, c.CloexecChecked...)
+		if c.AskedNoMore != "" {
+			peers = append(peers, c.AskedNoMore)
+		}
 		for _, f := range c.Findings {
 			if !slices.Contains(scenario.Checks, f.Check) {
 				return fmt.Errorf("%s: invalid check %+q", c.Name, f.Check)

@@ -28,7 +28,7 @@ func (c Cause) rule() string {
 	if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
 		return subject(peer) + " " + scenario.Faults[scenario.Check(check)]
 	}
-	if peer := c.Example.AskedNoMore(); peer != "" {
+	if peer := c.Example.AskedNoMore; peer != "" {
 		return peer + " was no longer asked"
 	}
 	return cmp.Or(outcomes[c.Name()], c.Name())

@@ -16,7 +16,6 @@ func TestSentences(t *testing.T) {
 		return scenario.Result{Name: name, Verdict: scenario.Pass, CloexecChecked: checked}
 	}
 	const leak, cloexec, hang = scenario.CheckLeak, scenario.CheckCloexec, scenario.CheckHang
-	const muteWhy = "mine has not answered in 1 cases in a row, and is no longer asked: why"
 	for want, cases := range map[string][]scenario.Result{
 		"mine receives descriptors without close-on-exec, so child processes inherit them: 2 cases, in each of the 2 scenarios in which it was checked": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), failed(cloexec, "mine", "a/c/stream/runner/mine"), pass("a/d/stream/runner/mine")},
@@ -29,7 +28,7 @@ func TestSentences(t *testing.T) {
 		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur, so remove or narrow its line: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
-		"mine was no longer asked: 1 case":                                         {{Name: "a/b/stream/x/mine", Verdict: scenario.NotRun, Why: muteWhy}},
+		"mine was no longer asked: 1 case":                                         {{Name: "a/b/stream/x/mine", Verdict: scenario.NotRun, Why: "why", AskedNoMore: "mine"}},
 		"the runner could not run the case: 1 case":                                {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
 	} {
 		list := (&Report{Cases: cases}).Causes()
@@ -38,7 +37,7 @@ func TestSentences(t *testing.T) {
 		}
 	}
 	mute := func(name string) scenario.Result {
-		return scenario.Result{Name: name, Verdict: scenario.NotRun, Why: muteWhy}
+		return scenario.Result{Name: name, Verdict: scenario.NotRun, Why: "why", AskedNoMore: "mine"}
 	}
 	list := (&Report{Cases: []scenario.Result{mute("a/b/stream/x/mine"), mute("a/c/stream/x/mine"), failed(hang, "mine", "a/d/stream/x/mine")}}).Causes()
 	if len(list) != 2 || list[0].Name() != "hang@mine" {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/scm-rights/scm/interop/display"
 )
 
 // A Reason says why a case has no verdict about a peer.
@@ -147,16 +145,6 @@ func (a Asked) Reasons() string {
 		list = append(list, fmt.Sprintf("%s (%d)", text, n.Cases))
 	}
 	return strings.Join(list, ", ")
-}
-
-// AskedNoMore returns the peer that was asked no more after hangs, if the case was not run for that reason, or "". It
-// reads Why, because reports do not contain the Obstacle.
-func (r Result) AskedNoMore() string {
-	peer, rest, _ := strings.Cut(r.Why, " has not answered in ")
-	if r.Verdict != NotRun || !display.IsName(peer) || !strings.Contains(rest, " cases in a row, and is no longer asked") {
-		return ""
-	}
-	return peer
 }
 
 // Obstacles returns a function for CountAsked, after a run of the selected cases in this shard. Those that have no

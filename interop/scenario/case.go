@@ -206,6 +206,8 @@ type Result struct {
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 
+	AskedNoMore string `json:"asked_no_more,omitempty"` // the peer whose hangs in earlier cases are why this one was not run
+
 	// CloexecChecked contains the names of the peers that received a descriptor whose
 	// close-on-exec flag the runner checked. It is sorted.
 	CloexecChecked []string `json:"cloexec_checked,omitempty"`

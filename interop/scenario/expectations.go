@@ -273,7 +273,7 @@ func (run Finished) setCases(scenarios []*Scenario) error {
 			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --shard, --few-pairs or --fail-fast: %s was not run", c.Name())
 		case r.Verdict == NotRun:
 			advice := ""
-			if peer := r.AskedNoMore(); peer != "" {
+			if peer := r.AskedNoMore; peer != "" {
 				advice = fmt.Sprintf(". List the hang by hand (** hang@%s REASON), or fix it", peer)
 			}
 			return fmt.Errorf("the report is not of a whole run: %s was not run: %s%s", c.Name(), r.Why, advice)
