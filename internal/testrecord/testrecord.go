@@ -1,0 +1,96 @@
+// Package testrecord writes and reads what the tests of a package report of themselves, for tools/runtests: the specs of a
+// Ginkgo suite, of which go test sees only the test that runs them, and what a skipped test needs and does not have.
+package testrecord
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+)
+
+// Variable is an environment variable with the folder in which each test binary writes a file of its own.
+const Variable = "SCM_RECORDS"
+
+// A Kind says what a Record is about.
+type Kind string
+
+const (
+	Begin Kind = "begin" // the suite begins: Planned, DryRun
+	Spec  Kind = "spec"  // a spec ended; of two records with the same name, the later one holds
+	Node  Kind = "node"  // a node of the suite, such as BeforeSuite, failed
+	Lacks Kind = "lacks" // the test or spec Name is skipped, because Missing is missing
+	End   Kind = "end"   // the suite ended
+)
+
+// A Record is a line of a file.
+type Record struct {
+	Package string          `json:"package"`
+	Kind    Kind            `json:"kind"`
+	Planned int             `json:"planned,omitempty"` // specs that will run
+	DryRun  bool            `json:"dry_run,omitempty"`
+	Name    string          `json:"name,omitempty"`
+	State   string          `json:"state,omitempty"` // as types.SpecState names it, such as "passed"
+	Why     string          `json:"why,omitempty"`   // the message of a failure, or the reason of a skip
+	Missing string          `json:"missing,omitempty"`
+	Labels  []string        `json:"labels,omitempty"`
+	Seconds float64         `json:"seconds,omitempty"`
+	Case    json.RawMessage `json:"case,omitempty"` // of a spec of the catalogue, its scenario.Result
+}
+
+// The file is opened before any TestMain, and the variable is removed from the environment: a suite that a test starts
+// again must not write into the folder.
+var file, name, openError = open()
+
+func open() (*os.File, string, error) {
+	folder := os.Getenv(Variable)
+	info, ok := debug.ReadBuildInfo()
+	if folder == "" || !ok || !strings.HasSuffix(info.Path, ".test") {
+		return nil, "", nil
+	}
+	os.Unsetenv(Variable)
+	// ginkgo -p starts several processes of a suite.
+	f, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(os.Getpid(), ".json")), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	return f, strings.TrimSuffix(info.Path, ".test"), err
+}
+
+// Write writes a record, if Variable was set when the process began.
+func Write(r Record) error {
+	if file == nil {
+		return openError
+	}
+	r.Package = name
+	text, err := json.Marshal(r)
+	if err == nil {
+		_, err = file.Write(append(text, '\n'))
+	}
+	return err
+}
+
+// Writes reports whether the process writes records.
+func Writes() bool { return file != nil || openError != nil }
+
+// Read returns the complete lines of a file of records. A line that was cut off is an error, with which Read also returns
+// those before it.
+func Read(r io.Reader) (all []Record, err error) {
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(bytes.TrimSpace(line)) == 0 {
+			return all, nil
+		}
+		if err != nil {
+			return all, fmt.Errorf("a record was cut off: %w", err)
+		}
+		var one Record
+		if err := json.Unmarshal(line, &one); err != nil {
+			return all, fmt.Errorf("a record: %w", err)
+		}
+		all = append(all, one)
+	}
+}
