@@ -34,7 +34,7 @@ ZIZMOR := build/venv/bin/zizmor --offline --quiet
 # The packages for other programs.
 LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./interoptest ./wire
 # The internal packages with tests that run on other Unix systems.
-PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/sys ./internal/webtest
+PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/testrecord ./internal/webtest
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/libcases"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
@@ -71,8 +72,9 @@ var opponents = func() map[string]*scenario.Peer {
 	return all
 }()
 
-// broken says why the build of a partner failed although all tools are installed. takePeers sets it.
-var broken = map[string]string{}
+// broken says why the build of a partner failed although all tools are installed, and lacking what a partner needs and
+// the machine does not have. takePeers sets them.
+var broken, lacking = map[string]string{}, map[string]string{}
 
 // buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter
 // leaves them out.
@@ -95,6 +97,8 @@ func takePeers(text []byte) {
 			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
 			if b.Broken {
 				broken[b.Name] = b.Why
+			} else {
+				lacking[b.Name] = b.Why
 			}
 			continue
 		}
@@ -223,16 +227,22 @@ func (b *batch) specify(c scenario.Case) {
 	}
 	It(name, func(ctx SpecContext) {
 		if b.opponent.Why != "" {
+			if why := lacking[b.opponent.Name]; why != "" {
+				fdtest.Lacks(GinkgoTB(), why)
+			}
 			Skip(b.opponent.Why)
 		}
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)
 		if r.Unexpected() || r.Verdict == scenario.NotRun {
-			AddReportEntry(outcomeEntry, outcome{r}, ReportEntryVisibilityNever)
+			AddReportEntry(CaseEntry, outcome{r}, ReportEntryVisibilityNever)
 			Fail(example(r))
 		}
-		AddReportEntry(outcomeEntry, outcome{r}, ReportEntryVisibilityFailureOrVerbose)
+		AddReportEntry(CaseEntry, outcome{r}, ReportEntryVisibilityFailureOrVerbose)
 		if r.Verdict == scenario.Unsupported {
+			if r.Obstacle.Reason == scenario.ReasonRoot {
+				fdtest.Lacks(GinkgoTB(), "root")
+			}
 			Skip(r.Why)
 		}
 	})

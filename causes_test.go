@@ -93,15 +93,13 @@ var (
 // An outcome is the result of a case in the report of its spec. Its text is the transcript.
 type outcome struct{ scenario.Result }
 
-const outcomeEntry = "transcript"
-
 func (o outcome) String() string { return strings.Join(o.Transcript, "\n") }
 
 // outcomeOf returns the result of the case that a spec ran, if it ran one. With ginkgo -p, another process may have run
 // it.
 func outcomeOf(s SpecReport) (o outcome, ok bool) {
 	for _, e := range s.ReportEntries {
-		if e.Name != outcomeEntry {
+		if e.Name != CaseEntry {
 			continue
 		}
 		if o, ok = e.GetRawValue().(outcome); !ok {

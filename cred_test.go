@@ -89,9 +89,7 @@ func connected(cmd *exec.Cmd) (pid int, end func()) {
 // asStranger makes a child run as a user that no other process runs as.
 func asStranger(cmd *exec.Cmd) (id int) {
 	GinkgoHelper()
-	if os.Geteuid() != 0 {
-		Skip("only root can start a process as another user")
-	}
+	fdtest.NeedRoot(GinkgoTB(), "start a process as another user")
 	if err := ReadableByOthers(); err != nil {
 		Skip("another user may not run the test binary: " + err.Error())
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
@@ -68,9 +69,7 @@ func inUserNamespace() *syscall.SysProcAttr {
 
 func asRoot() *syscall.SysProcAttr {
 	GinkgoHelper()
-	if os.Geteuid() != 0 {
-		Skip("only root can do this outside of a user namespace")
-	}
+	fdtest.NeedRoot(GinkgoTB(), "do this outside of a user namespace")
 	return &syscall.SysProcAttr{}
 }
 

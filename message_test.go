@@ -252,9 +252,7 @@ func beLimit(err, sentinel, errno error) {
 }
 
 var _ = It("a receive reports a directory outside the receiver's root that the kernel dropped", func() {
-	if os.Geteuid() != 0 {
-		Skip("chroot(2) needs root on " + runtime.GOOS)
-	}
+	fdtest.NeedRoot(GinkgoTB(), "call chroot(2)")
 	RunChild(ChildCommand("chroot"))
 })
 

@@ -414,9 +414,7 @@ var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 		"a regular file":                    os.Link,
 		"a symbolic link to a regular file": os.Symlink,
 		"a socket that belongs to another user": func(victim, path string) error {
-			if os.Geteuid() != 0 {
-				Skip("only root can make a socket that belongs to another user")
-			}
+			fdtest.NeedRoot(GinkgoTB(), "make a socket that belongs to another user")
 			if err := os.Remove(victim); err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -34,9 +35,7 @@ func (w *processes) startAs(user uint32) *webServer {
 
 // By default, only the same user and root may take over.
 func TestUsers(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can start processes of other users")
-	}
+	fdtest.NeedRoot(t, "start processes of other users")
 	w := newProcesses(t, nothing)
 	a := w.first()
 	if mode := must(os.Stat(w.path)).Mode().Perm(); mode != 0o600 {
@@ -60,9 +59,7 @@ func TestUsers(t *testing.T) {
 
 // A successor takes sockets only from its own user and root. The kernel reports the user that has called Start first.
 func TestUsersOfThePredecessor(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can start processes of other users")
-	}
+	fdtest.NeedRoot(t, "start processes of other users")
 	const root, other = 0, nobody - 1
 	becomes := fmt.Sprint("user=", nobody)
 	for _, c := range []struct {
@@ -123,9 +120,7 @@ func init() {
 
 // Another user waits at the path, and gets nothing.
 func TestSquatter(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can start processes of other users")
-	}
+	fdtest.NeedRoot(t, "start processes of other users")
 	noLeak(t)
 	dir := must(os.MkdirTemp("", "scm"))
 	defer os.RemoveAll(dir)

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
@@ -31,9 +31,7 @@ func TestRootInContainer(t *testing.T) {
 		check(t, finish(t, cmd))
 	})
 	t.Run("with Docker's capabilities", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root has capabilities to drop")
-		}
+		fdtest.NeedRoot(t, "drop capabilities")
 		docker := map[int]bool{
 			unix.CAP_CHOWN: true, unix.CAP_DAC_OVERRIDE: true, unix.CAP_FOWNER: true, unix.CAP_FSETID: true, unix.CAP_KILL: true,
 			unix.CAP_SETGID: true, unix.CAP_SETUID: true, unix.CAP_SETPCAP: true, unix.CAP_NET_BIND_SERVICE: true, unix.CAP_NET_RAW: true,

@@ -2,12 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 
@@ -22,9 +22,7 @@ func inGVisor(t *testing.T, args ...string) result {
 	if err != nil {
 		t.Skip(err)
 	}
-	if os.Getuid() != 0 {
-		t.Skip("runsc needs root")
-	}
+	fdtest.NeedRoot(t, "run runsc")
 	// Without --net-raw, scm has no CAP_NET_RAW, and every scenario that needs root is unsupported.
 	scm := []string{"--network=none", "--ignore-cgroups", "--net-raw", "do", program(t, "scm")}
 	return finish(t, exec.Command(runsc, append(scm, args...)...))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -160,9 +161,7 @@ func TestPokeReports(t *testing.T) {
 // Without the permission to look at a process, nothing can be found out, and nothing is sent. The environment is the
 // reason only if it is not the process.
 func TestPokeNeedsPermission(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("it needs root, to be another user")
-	}
+	fdtest.NeedRoot(t, "start processes of other users")
 	t.Setenv("container", "lxc")
 	for _, c := range []struct {
 		command  string

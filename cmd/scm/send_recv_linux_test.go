@@ -492,9 +492,7 @@ func TestRecvCommandEnvironment(t *testing.T) {
 
 // recv needs neither /proc nor a shell, and neither does a COMMAND.
 func TestRecvInEmptyRoot(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may call chroot(2)")
-	}
+	fdtest.NeedRoot(t, "call chroot(2)")
 	root := t.TempDir()
 	for _, name := range []string{"scm", "listenfds"} {
 		if err := os.Link(program(t, name), filepath.Join(root, name)); err != nil {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestTraceExitStatus(t *testing.T) {
@@ -61,9 +63,7 @@ func TestCannotRecord(t *testing.T) {
 		}
 	})
 	t.Run("no /proc", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root may call chroot(2)")
-		}
+		fdtest.NeedRoot(t, "call chroot(2)")
 		root := t.TempDir()
 		if err := os.Link(program(t, "scm"), filepath.Join(root, "scm")); err != nil {
 			t.Fatal(err)
@@ -75,9 +75,7 @@ func TestCannotRecord(t *testing.T) {
 		}
 	})
 	t.Run("/proc of another namespace", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root can create a PID namespace without a user namespace")
-		}
+		fdtest.NeedRoot(t, "create a PID namespace without a user namespace")
 		for _, args := range append(commands, []string{"interop", "run"}) {
 			cmd := exec.Command(program(t, "scm"), args...)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
@@ -60,9 +61,7 @@ func start(t *testing.T, address string) *webtest.Load {
 // TestOtherUser replaces the server, and checks that neither the first server nor its successor, which received the
 // Unix socket, gives the sockets to a program of another user.
 func TestOtherUser(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can run a program as another user")
-	}
+	fdtest.NeedRoot(t, "run a program as another user")
 	public := program.Public(t)
 	socket := filepath.Join(filepath.Dir(public), "socket")
 	refused := func() {

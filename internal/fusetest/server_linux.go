@@ -3,7 +3,6 @@ package fusetest
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -55,9 +54,7 @@ func Mount(t testing.TB, options Options) *Server {
 	if fdtest.OnGVisor() {
 		t.Skip("gVisor's FUSE sends requests that this server does not implement")
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount FUSE")
-	}
+	fdtest.NeedRoot(t, "mount FUSE")
 	dev, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Skip("no FUSE: " + err.Error())

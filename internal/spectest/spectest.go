@@ -72,6 +72,10 @@ func CannotEmulate(what string) {
 	}
 }
 
+// skippedByFirst begins the reason that Ginkgo gives if the first spec of an ordered container was skipped in
+// BeforeAll. The reason of the first spec is then that of the others.
+const skippedByFirst = "Spec skipped because Skip() was called in BeforeAll"
+
 // PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
 // labels.
 func PrintSkips(report ginkgo.Report, labels ...string) {
@@ -79,8 +83,8 @@ func PrintSkips(report ginkgo.Report, labels ...string) {
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
 		labelled := slices.ContainsFunc(spec.Labels(), func(l string) bool { return slices.Contains(labels, l) })
 		reason, _, _ := strings.Cut(strings.TrimSpace(spec.FailureMessage()), "\n")
-		if strings.HasPrefix(reason, "Spec skipped because Skip() was called in BeforeAll") {
-			reason = last // that of the container's first spec
+		if strings.HasPrefix(reason, skippedByFirst) {
+			reason = last
 		}
 		last = reason
 		if reason != "" && !labelled { // "" if a filter left it out

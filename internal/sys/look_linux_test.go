@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/sys"
 )
@@ -170,7 +171,7 @@ func TestLook(t *testing.T) {
 	cmd.Env = append(cmd.Env, "TMPDIR="+dir) // which the child cannot remove
 	if os.Geteuid() != 0 {
 		if cmd.SysProcAttr, err = reexec.InUserNamespace(); err != nil {
-			t.Skip("only root can change its root: ", err)
+			fdtest.NeedRoot(t, "change its root: "+err.Error())
 		}
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {

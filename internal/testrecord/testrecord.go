@@ -1,5 +1,6 @@
-// Package testrecord writes and reads what the tests of a package report of themselves, for tools/runtests: the specs of a
-// Ginkgo suite, of which go test sees only the test that runs them, and what a skipped test needs and does not have.
+// Package testrecord writes and reads what the tests of a package report of themselves, for tools/runtests: the specs
+// of a Ginkgo suite, of which go test sees only the test that runs them, and what a skipped test needs and does not
+// have.
 package testrecord
 
 import (
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 )
 
 // Variable is an environment variable with the folder in which each test binary writes a file of its own.
@@ -24,7 +26,7 @@ type Kind string
 const (
 	Begin Kind = "begin" // the suite begins: Planned, DryRun
 	Spec  Kind = "spec"  // a spec ended; of two records with the same name, the later one holds
-	Node  Kind = "node"  // a node of the suite, such as BeforeSuite, failed
+	Node  Kind = "node"  // a node of the suite, such as BeforeSuite, or the suite failed
 	Lacks Kind = "lacks" // the test or spec Name is skipped, because Missing is missing
 	End   Kind = "end"   // the suite ended
 )
@@ -46,7 +48,10 @@ type Record struct {
 
 // The file is opened before any TestMain, and the variable is removed from the environment: a suite that a test starts
 // again must not write into the folder.
-var file, name, openError = open()
+var (
+	file, name, broken = open()
+	mutex              sync.Mutex
+)
 
 func open() (*os.File, string, error) {
 	folder := os.Getenv(Variable)
@@ -57,27 +62,40 @@ func open() (*os.File, string, error) {
 	os.Unsetenv(Variable)
 	// ginkgo -p starts several processes of a suite.
 	f, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(os.Getpid(), ".json")), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-	return f, strings.TrimSuffix(info.Path, ".test"), err
+	if err != nil {
+		return nil, "", fmt.Errorf("the results of the tests cannot be recorded: %w", err)
+	}
+	return f, strings.TrimSuffix(info.Path, ".test"), nil
 }
 
-// Write writes a record, if Variable was set when the process began.
+// Write writes a record, if Variable was set when the process began. After an error it writes no more and returns the
+// same error, because a line could follow half of another one.
 func Write(r Record) error {
-	if file == nil {
-		return openError
+	mutex.Lock()
+	defer mutex.Unlock()
+	if file == nil || broken != nil {
+		return broken
 	}
 	r.Package = name
 	text, err := json.Marshal(r)
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))
 	}
-	return err
+	if err != nil {
+		broken = fmt.Errorf("the results of the tests cannot be recorded: %w", err)
+	}
+	return broken
 }
 
-// Writes reports whether the process writes records.
-func Writes() bool { return file != nil || openError != nil }
+// Writes reports whether the process writes records, or was asked to and cannot.
+func Writes() bool {
+	mutex.Lock()
+	defer mutex.Unlock()
+	return file != nil || broken != nil
+}
 
-// Read returns the complete lines of a file of records. A line that was cut off is an error, with which Read also returns
-// those before it.
+// Read returns the complete lines of a file of records. A line that was cut off is an error, with which Read also
+// returns those before it.
 func Read(r io.Reader) (all []Record, err error) {
 	for lines := bufio.NewReader(r); ; {
 		line, err := lines.ReadBytes('\n')

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
@@ -216,9 +217,7 @@ func TestServe(t *testing.T) {
 
 // A filter can deny setns(2) to root. That says nothing about namespaces.
 func TestDeniedSetns(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may enter a namespace")
-	}
+	fdtest.NeedRoot(t, "enter a namespace")
 	namespace, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -163,9 +163,7 @@ var _ = Describe("make dist", Label("dist"), func() {
 	})
 
 	It("writes an image in which a static peer from a mounted directory runs, without a network", func() {
-		if os.Getuid() != 0 {
-			Skip("it needs root")
-		}
+		fdtest.NeedRoot(GinkgoTB(), "run podman here")
 		for _, program := range []string{"podman", "runc"} {
 			if _, err := exec.LookPath(program); err != nil {
 				fdtest.Missing(GinkgoTB(), err.Error())

@@ -33,12 +33,12 @@ var rules = []rule{
 	{[]string{"csrc", "internal/received"}, []string{"internal/msg"}},
 	{[]string{"internal/sys"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/pure"}, []string{"internal/msg", "internal/sys", xsys}},
-	{[]string{"internal/msg", "interop/display", "interop/junit", "interop/peers/go/peer"}, nil},
+	{[]string{"internal/msg", "internal/testrecord", "interop/display", "interop/junit", "interop/peers/go/peer"}, nil},
 	{[]string{"internal/procfs", "internal/ownthread"}, []string{xsys}},
-	{[]string{"internal/fdtest"}, []string{"internal/procfs", "internal/sys", "internal/received", xsys}},
+	{[]string{"internal/fdtest"}, []string{"internal/procfs", "internal/sys", "internal/received", "internal/testrecord", xsys}},
 	{[]string{"fdleak"}, []string{"internal/fdtest", "internal/procfs", xsys}},
 	{[]string{"internal/fusetest", "internal/reexec"}, []string{"internal/fdtest", xsys}},
-	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "libraries"}},
+	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "internal/testrecord", "libraries"}},
 	{[]string{"internal/recorder"}, []string{"internal/ownthread", "internal/procfs", xsys}},
 	{[]string{"handover"}, []string{"wire", "framed", ".", "internal/sys", xsys}},
 	{[]string{"handover/httpdrain"}, []string{"handover", xsys}},
@@ -160,6 +160,19 @@ var _ = Describe("the tree", Label("tree"), func() {
 		}
 		Expect(files).To(BeNumerically(">", 300))
 		Expect(`import "` + module + `/proof/target"`).To(MatchRegexp(imports.String()))
+	})
+
+	// Otherwise tools/runtests would not know the specs.
+	It("imports spectest, which records specs, where a suite runs", func() {
+		runs := regexp.MustCompile(`(?m)^[^/"\n]*\bRunSpecs\(`)
+		var suites []string
+		for _, name := range filesBelow(".") {
+			if text := contents(name); strings.HasSuffix(name, "_test.go") && runs.MatchString(text) {
+				suites = append(suites, name)
+				Expect(text).To(Or(ContainSubstring(`"`+module+`/internal/spectest"`), HavePrefix("//go:build unix && !aix\n\npackage spectest\n")), name)
+			}
+		}
+		Expect(suites).To(ContainElements("suite_test.go", "fdchannel/fdchannel_test.go", "proof/torture/suite_test.go"))
 	})
 
 	It("keeps judging out of the files that converse and observe", func() {

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // The modes of the socket and of its directories say who may connect.
 func TestClients(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, whose user and group have names")
-	}
+	fdtest.NeedRoot(t, "know that its user and group have names")
 	dir := filepath.Join(t.TempDir(), "dir")
 	address := filepath.Join(dir, "socket")
 	for parent := dir; parent != os.TempDir(); parent = filepath.Dir(parent) {
