@@ -6,7 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -35,24 +35,33 @@ import (
 
 // partners are the peers opposite the package under test in scenarios for pairs: C, Rust, the package with its other
 // backend, and strangers. In other scenarios the runner is opposite.
-var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers()...)
+var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers...)
 
-// strangers returns the peers that only the list of $SCM_PARTNERS has.
-func strangers() (names []string) {
-	file := os.Getenv(peers.PartnersVariable)
-	list, err := peers.ReadList(file)
-	if file != "" && err != nil && !errors.Is(err, fs.ErrPermission) { // children of other users need no list
-		panic(peers.PartnersVariable + ": " + err.Error()) // a filter for their names would select no spec, and pass
+// strangers are the peers that only the list of $SCM_PARTNERS has. load returns the error: children of other users need
+// no list, and may not be able to read it.
+var strangers, strangersErr = readStrangers(os.Getenv(peers.PartnersVariable))
+
+func readStrangers(file string) (names []string, err error) {
+	if file == "" {
+		return nil, nil
 	}
+	list, err := peers.ReadList(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", peers.PartnersVariable, err)
+	}
+	seen := map[string]bool{}
 	for _, b := range list {
-		if slices.Contains(append([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, names...), b.Name) {
-			panic(peers.PartnersVariable + ": two peers are named " + b.Name)
-		}
-		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
+		switch {
+		case slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name):
+			return nil, fmt.Errorf("%s: %s: the suite has a peer of its own named %s", peers.PartnersVariable, file, b.Name)
+		case seen[b.Name]:
+			return nil, fmt.Errorf("%s: %s: two peers are named %s", peers.PartnersVariable, file, b.Name)
+		case !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name):
 			names = append(names, b.Name)
 		}
+		seen[b.Name] = true
 	}
-	return names
+	return names, nil
 }
 
 func otherBackend() string {
@@ -88,12 +97,22 @@ func buildPeers(ctx context.Context) []byte {
 
 // takePeers sets the opponents. It starts none: a filter may leave them out.
 func takePeers(text []byte) {
+	if err := setOpponents(text); err != nil {
+		Fail(err.Error())
+	}
+}
+
+func setOpponents(text []byte) error {
 	var list []peers.Built
-	Expect(json.Unmarshal(text, &list)).To(Succeed())
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
 	opponents[scenario.RunnerName].Why = ""
 	for _, b := range list {
 		if b.Why != "" {
-			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
+			if os.Getenv("CI") == "true" {
+				return fmt.Errorf("CI=true, and partner %s could not be built: %s", b.Name, b.Why)
+			}
 			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
 			if b.Broken {
 				broken[b.Name] = b.Why
@@ -104,6 +123,7 @@ func takePeers(text []byte) {
 		}
 		*opponents[b.Name] = *scenario.Program(b.Name, b.Command...)
 	}
+	return nil
 }
 
 // runner returns the runner's own peer.
@@ -132,19 +152,41 @@ var (
 	unmatched []error               // the lines of these files that apply to no case
 )
 
-// load sets these variables.
+// load sets these variables. Its error says what is wrong with what the user gave the suite.
 func load() error {
+	if strangersErr != nil {
+		return strangersErr // a filter for their names would select no spec
+	}
 	all, list, err := libcases.Load()
-	files := filepath.SplitList(os.Getenv(expectVariable))
-	given, unread := scenario.ReadLists(nil, files, false, "scm interop expect --update creates it")
+	if err != nil {
+		return err
+	}
+	given, err := readExpected(os.Getenv(expectVariable))
+	if err != nil {
+		return fmt.Errorf("%s: %w", expectVariable, err)
+	}
 	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(opponents)), underTest(inside.SCM()), underTest(inside.SCMPair()))
 	_, unmatched = scenario.Expect(given.All(), kernel, all, known, nil, opponents[scenario.RunnerName])
 	scenarios, failures = all, scenario.Expectations{List: append(list, given.All()...), System: kernel}
-	return errors.Join(err, unread, expected.ValidateReasons(given.All()))
+	return nil
 }
 
-var _ = It("each expected failure in the files of "+expectVariable+" applies to a case", Label(strangers()...), func() {
-	Expect(errors.Join(unmatched...)).To(Succeed())
+// readExpected reads files with expected failures, whose names are separated by colons.
+func readExpected(names string) (given scenario.Lists, err error) {
+	files := filepath.SplitList(names)
+	if slices.Contains(files, "") {
+		return given, fmt.Errorf("%q begins or ends with a colon, or has two in a row: a file name is missing there", names)
+	}
+	if given, err = scenario.ReadLists(nil, files, false, "scm interop expect --update creates it"); err == nil {
+		err = expected.ValidateReasons(given.All())
+	}
+	return given, err
+}
+
+var _ = It("each expected failure in the files of "+expectVariable+" applies to a case", Label(strangers...), func() {
+	if err := errors.Join(unmatched...); err != nil {
+		Fail(err.Error())
+	}
 })
 
 // A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
@@ -187,36 +229,91 @@ func describeCases(opponent *scenario.Peer, alone bool) {
 	BeforeAll(b.open)
 }
 
-// open gets ready to run the cases. It starts the opponent once, to find out what it supports.
-func (b *batch) open() {
-	Expect(broken).NotTo(HaveKey(b.opponent.Name), "the build failed: repair it, or leave its specs out")
-	if b.opponent.Why != "" {
-		return // each spec shows the reason
+// open starts the batch, or fails the spec.
+func (b *batch) open(ctx SpecContext) {
+	if err := b.start(ctx); err != nil {
+		Fail(err.Error())
 	}
-	self, err := runner()
-	Expect(err).NotTo(HaveOccurred())
-	if b.opponent.Name == scenario.RunnerName {
-		*b.opponent = *self
-	} else {
-		Expect(process.Probe(b.opponent, process.DefaultTimeout)).To(Succeed(), "peer %s", b.opponent.Name)
-	}
-	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(b.session.Close)
 }
 
-var _ = It("a partner whose build is broken fails its specs", func() {
+// start gets ready to run the cases. It starts the opponent once, to find out what it supports.
+func (b *batch) start(ctx context.Context) error {
+	if why, failed := broken[b.opponent.Name]; failed {
+		return fmt.Errorf("partner %s could not be built: %s. Repair it, or leave its specs out", b.opponent.Name, why)
+	}
+	if b.opponent.Why != "" {
+		return nil // each spec shows the reason
+	}
+	self, err := runner()
+	if err != nil {
+		return err
+	}
+	if b.opponent.Name == scenario.RunnerName {
+		*b.opponent = *self
+	} else if err := process.ProbeContext(ctx, b.opponent, process.DefaultTimeout); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted before partner %s had started", b.opponent.Name)
+		}
+		return fmt.Errorf("partner %s did not start: %w", b.opponent.Name, err)
+	}
+	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
+	if err == nil {
+		DeferCleanup(b.session.Close)
+	}
+	return err
+}
+
+var _ = It("a partner whose build is broken fails its specs", func(ctx SpecContext) {
 	partner, self := opponents[partners[0]], opponents[scenario.RunnerName]
 	saved, why := *partner, self.Why
 	DeferCleanup(func() {
 		*partner, self.Why = saved, why
 		delete(broken, partner.Name)
 	})
-	Expect(InterceptGomegaFailure(func() {
-		takePeers([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
-		(&batch{opponent: partner}).open()
-	})).To(MatchError(ContainSubstring("undefined reference")))
+	err := setOpponents([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
+	if err == nil { // with CI=true, not even the suite starts
+		err = (&batch{opponent: partner}).start(ctx)
+	}
+	Expect(err).To(MatchError(ContainSubstring("undefined reference")))
 })
+
+var _ = It("an interrupt ends the start of a partner", func(ctx SpecContext) {
+	hangs, interrupted := scenario.Program("hangs", "sleep", "600"), canceled(ctx)
+	Expect((&batch{opponent: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
+})
+
+func canceled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+var _ = DescribeTable("the suite says in one sentence that", func(variable, value, text, sentence string) {
+	file := filepath.Join(GinkgoT().TempDir(), "file")
+	Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
+	inFile := strings.NewReplacer("FILE", file, "FOLDER", filepath.Dir(file))
+	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.label-filter=mine")
+	suite.Env = append(os.Environ(), peers.PartnersVariable+"=", expectVariable+"=", allVariable+"=", variable+"="+inFile.Replace(value))
+	out, err := suite.CombinedOutput()
+	Expect(err).To(MatchError("exit status 1"))
+	Expect(string(out)).To(ContainSubstring(" " + inFile.Replace(sentence) + "\n"))
+	Expect(string(out)).NotTo(Or(ContainSubstring("outside the catalogue"), ContainSubstring("goroutine"), ContainSubstring("*fmt.")))
+},
+	Entry("a partner did not start", peers.PartnersVariable, "FILE", `[{"name": "mine", "command": ["./none"]}]`,
+		"[FAILED] partner mine did not start: fork/exec FOLDER/none: no such file or directory"),
+	Entry("there is no list", peers.PartnersVariable, "FILE.json", "", "SCM_PARTNERS: open FILE.json: no such file or directory"),
+	Entry("a list is no JSON", peers.PartnersVariable, "FILE", `[{"name": "mine"`, "SCM_PARTNERS: FILE: unexpected end of JSON input"),
+	Entry("a list has a name twice", peers.PartnersVariable, "FILE",
+		`[{"name": "mine", "command": ["true"]}, {"name": "mine", "command": ["true"]}]`, "SCM_PARTNERS: FILE: two peers are named mine"),
+	Entry("a list has a name of the suite's", peers.PartnersVariable, "FILE", `[{"name": "runner", "command": ["true"]}]`,
+		"SCM_PARTNERS: FILE: the suite has a peer of its own named runner"),
+	Entry("a name is missing after a colon", expectVariable, "FILE:", "# none",
+		`SCM_EXPECT: "FILE:" begins or ends with a colon, or has two in a row: a file name is missing there`),
+	Entry("there is no file of expected failures", expectVariable, "FILE.txt", "",
+		"SCM_EXPECT: open FILE.txt: no such file or directory (scm interop expect --update creates it)"),
+	Entry("an expected failure has no reason", expectVariable, "FILE", "** cloexec@mine",
+		"SCM_EXPECT: FILE:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required"),
+)
 
 // specify defines a spec for a case. If the case is expected to fail, the spec's name begins with "expected:".
 func (b *batch) specify(c scenario.Case) {

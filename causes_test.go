@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,13 +132,18 @@ func isKnown(s SpecReport) bool {
 
 // writeCauses prints why specs failed.
 func writeCauses(r Report) {
-	all, others := &report.Report{}, 0
+	all, others, unopened := &report.Report{}, 0, map[string]bool{}
 	for _, s := range r.SpecReports.WithLeafNodeType(types.NodeTypeIt) {
 		if o, ok := outcomeOf(s); ok {
 			all.Cases = append(all.Cases, o.Result)
+		} else if s.Failed() && slices.Contains(s.Labels(), "catalogue") {
+			unopened[s.FailureMessage()] = true
 		} else if s.Failed() {
 			others++
 		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(unopened)) {
+		fmt.Printf("\nNo case ran: %s", why)
 	}
 	code, again := "csrc", "go test . -ginkgo.v -ginkgo.focus='"
 	if scm.Backend == "purego" {
