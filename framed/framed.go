@@ -21,6 +21,10 @@
 // long as the sender sends the descriptors of a message with a byte of that message or of an earlier
 // one.
 //
+// To hand the connection on after a message, do not use a [bufio.Reader]. Read single bytes up to the end
+// of the message, take its files, and close the Reader: everything that follows is still in the socket,
+// with its descriptors. If you stop within a message, its files may already be in the queue.
+//
 // # Messages without a count
 //
 // Messages in the varlink and JSON lines formats do not state how many descriptors they have. Read a
@@ -99,8 +103,8 @@ type Limits struct {
 
 	// Waiting is the maximum number of descriptors in the queue. 0 means Message plus [scm.MaxFDs], where a
 	// negative Message counts as 0: the descriptors of one message, and those that a single Read can
-	// receive with its last byte. With a lower limit, a caller that reads ahead can lose the connection to
-	// a partner that keeps to Message.
+	// receive with its last byte. If Waiting is lower and you read ahead, even a partner that obeys Message
+	// can fill the queue, and Read then fails.
 	Waiting int
 }
 
@@ -135,7 +139,9 @@ func (e *waitingError) Error() string {
 func (e *waitingError) Unwrap() error { return e.err }
 
 // Reader reads a stream and queues the descriptors received with it until the caller takes them. Only
-// one goroutine may call Read, Take and TakeUpTo. Close may be called from any goroutine.
+// one goroutine may call Read at a time. Any goroutine may call the other methods, also during a Read:
+// net/http, for example, reads ahead while a handler calls Take. For [Limits].Waiting, a Read counts the
+// descriptors that are in the queue when it begins.
 type Reader struct {
 	conn   *scm.Conn
 	limits Limits
