@@ -36,9 +36,12 @@ import (
 // it receives.
 //
 // Listen makes the relative path of a Unix socket absolute, but does not clean it. Closing the listener removes the
-// socket's file if Listen created it, in this process or an earlier one, but not while a successor or the service
-// manager has the socket. It never removes a file that has replaced the socket's. SetUnlinkOnClose(false) leaves the
-// file in any case. Each process must call it.
+// socket's file, except in these cases:
+//
+//   - Neither Listen nor an earlier process's Listen created it.
+//   - A successor or the service manager has the socket, or Ready has not been called.
+//   - Another file has replaced the socket's.
+//   - This process has called SetUnlinkOnClose(false).
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
