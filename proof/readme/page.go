@@ -55,9 +55,9 @@ func (t *comparison) table() string {
 
 const intro = "# Comparison\n\n" +
 	"This page shows how other libraries behave in the scenarios of the suite, and what their users should do. " +
-	"We chose the scenarios, and developed scm with them, and a \"no\" does not mean that a library breaks its own promises. " +
-	"It is followed by the number of scenarios that fail, which " +
-	"[expected.txt](../interop/catalogue/expected.txt) names and explains.\n\n" +
+	"We chose the scenarios, and developed scm with them. A \"no\" is followed by the number of scenarios that fail, which " +
+	"[expected.txt](../interop/catalogue/expected.txt) names and explains. " +
+	"It does not mean that a library breaks its own promises.\n\n" +
 	"The page is generated: run `make interop PEERS=all`, and then `go run -C proof ./readme -w build/interop/report.json`. " +
 	"The columns are in proof/readme/comparison.go, the rows and the advice in `interop/peers/LANGUAGE/language.json`.\n\n" +
 	"## Columns\n\n| column | \"yes\" means | otherwise |\n|---|---|---|\n"
