@@ -58,7 +58,11 @@ func listener(fd int, name string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // FileListener has made a duplicate
+	defer f.Close() // FileListener makes a duplicate
+	listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if err != nil || listening == 0 {
+		return nil, fmt.Errorf("descriptor %s does not listen", name)
+	}
 	return net.FileListener(f)
 }
 
@@ -76,7 +80,16 @@ func Example_listener() {
 	must(err)
 	defer l.Close()
 	fmt.Println(l.Addr().String() == manager.Addr().String(), isOpen(fd))
-	// Output: true false
+
+	connected, partner := socketFile()
+	defer partner.Close()
+	fd, err = unix.Dup(int(connected.Fd()))
+	must(errors.Join(err, connected.Close()))
+	_, err = listener(fd, "connected")
+	fmt.Println(err, isOpen(fd))
+	// Output:
+	// true false
+	// descriptor connected does not listen false
 }
 
 // The test is the service manager. It sets LISTEN_PID to the PID of the process that it starts, which is a shell.
