@@ -79,7 +79,7 @@ func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Aske
 			partners = c.UnsupportedBy(role.Other())
 		}
 		switch {
-		case o.Reason == ReasonShard || o.Reason == ReasonFilter:
+		case slices.Contains([]Reason{ReasonShard, ReasonFilter, ReasonCut}, o.Reason): // it has no result
 		case own != "":
 			o = Obstacle{Reason: ReasonHello, Detail: strings.TrimPrefix(own, peer+": ")}
 		case partners != "", o.Peer != "" && o.Peer != peer:

@@ -14,6 +14,7 @@ func askedPlan(t *testing.T, x contract.Hello, y contract.Hello) []Case {
 	pair := mustParse(t, simple)
 	flags := mustParse(t, rule+"on stream\nplay receiver\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0 flags=peek\nB< ok n=1 payload=00 fds=-\n")
 	kernel := mustParse(t, rule+"on stream\nplay kernel\nA> end\nA< ok\n")
+	pair.Name, flags.Name, kernel.Name = "g/pair", "g/flags", "g/kernel"
 	return Plan([]*Scenario{pair, flags, kernel}, []*Peer{{Name: "x", Hello: x}, {Name: "y", Hello: y}}, RunnerPeer())
 }
 
@@ -61,8 +62,8 @@ func TestAskedAddsUp(t *testing.T) {
 		results = append(results, r)
 	}
 	whole := CountAsked("x", plan, Obstacles(selected, Shard{}, results, ReasonCut))
-	const want = "10 of its 11 cases were not asked: the run was cut (2), not selected (2), unsupported (1), " +
-		"unsupported although it claims flags and iov (1), no flags (1), could not be run (1), " +
+	const want = "10 of its 11 cases were not asked: the run was cut (3), not selected (2), unsupported (1), " +
+		"unsupported although it claims flags and iov (1), could not be run (1), " +
 		"its partner's hello or answer (1), the kernel or system lacks something (1)"
 	if whole.String() != want {
 		t.Errorf("got  %s\nwant %s", whole, want)
@@ -88,5 +89,44 @@ func TestAskedAddsUp(t *testing.T) {
 	}
 	if !reflect.DeepEqual(sum, whole) {
 		t.Errorf("all shards: got  %s\nwant %s", sum, whole)
+	}
+}
+
+// Wherever a run is cut, the cases that are counted as unsupported are those with that verdict, and the rest were cut.
+func TestAskedOfCutRun(t *testing.T) {
+	plan := askedPlan(t, contract.Hello{Can: []string{"stream"}}, contract.Hello{Can: []string{"dgram", "flags"}})
+	for end := range len(plan) + 1 {
+		var results []Result
+		unsupported, cut := 0, 0
+		for i, c := range plan {
+			mine := c.A.Name == "x" || c.B.Name == "x"
+			r := Result{Name: c.Name(), Verdict: Pass}
+			for _, role := range []Role{RoleA, RoleB} {
+				if c.Peer(role).Name != RunnerName && c.UnsupportedBy(role) != "" {
+					r.Verdict = Unsupported
+				}
+			}
+			switch {
+			case i >= end:
+				if mine {
+					cut++
+				}
+				continue
+			case mine && r.Verdict == Unsupported:
+				unsupported++
+			}
+			results = append(results, r)
+		}
+		asked := CountAsked("x", plan, Obstacles(plan, Shard{}, results, ReasonCut))
+		for _, n := range asked.NotAsked {
+			if n.Reason == ReasonCut {
+				cut -= n.Cases
+			} else {
+				unsupported -= n.Cases
+			}
+		}
+		if cut != 0 || unsupported != 0 {
+			t.Errorf("cut after %d cases: %s: %d too few are unsupported, and %d cut", end, asked, unsupported, cut)
+		}
 	}
 }
