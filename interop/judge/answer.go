@@ -43,7 +43,8 @@ type reading struct {
 func (a answer) read() (r reading) {
 	switch {
 	case a.Said == "unsupported" && a.hasBasicCommand() && !a.refused:
-		text := fmt.Sprintf("answered unsupported to %q, but its answer to hello lists that type in can=", a.text)
+		text := fmt.Sprintf("answered unsupported to %q, which a peer must support on each socket type in its can=, "+
+			"with a call of its own if its library has none", a.text)
 		return reading{formed: true, check: scenario.CheckContract, text: text, then: errCaseOver}
 	case a.Said == "unsupported":
 		return reading{formed: true, then: errCaseOver}

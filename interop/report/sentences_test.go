@@ -25,6 +25,8 @@ func TestSentences(t *testing.T) {
 			failed(leak, "mine", "a/b/stream/runner/mine"), failed(leak, "mine", "a/c/dgram/mine/mine"), pass("a/b/stream/mine/runner"), pass("a/d/stream/mine/runner")},
 		"mine does not answer in time: 2 cases, in each of the 2 scenarios in which it was checked, only on dgram sockets, only with x": {
 			failed(hang, "mine", "a/b/dgram/x/mine"), failed(hang, "mine", "a/c/dgram/mine/x"), pass("a/b/stream/x/mine"), pass("a/c/dgram/mine/runner")},
+		"mine gives an answer that is malformed, or \"unsupported\" to a call that every peer must support: 1 case, in a/b": {
+			failed(scenario.CheckContract, "mine", "a/b/stream/runner/mine")},
 		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur, so remove or narrow its line: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},

@@ -125,7 +125,7 @@ var Faults = map[Check]string{
 	CheckFile:     "mixes up descriptors, or changes the files behind them",
 	CheckCloexec:  "receives descriptors without close-on-exec, so child processes inherit them",
 	CheckLeak:     "keeps descriptors open that it did not report, or should have closed",
-	CheckContract: "prints an answer that does not have the form required of peers",
+	CheckContract: "gives an answer that is malformed, or \"unsupported\" to a call that every peer must support",
 	CheckCrash:    "ends in the middle of a case",
 	CheckHang:     "does not answer in time",
 }
