@@ -10,8 +10,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// What a peer that claims more than it supports was not asked is the same in the last line, the summary and the
-// reports. With the verdicts, it adds up to all its cases, in shards and in a part of the run too.
+// Why cases of a peer that claims more than it supports have no verdict is the same in the last line, the summary and
+// the reports. With the verdicts, it adds up to all its cases, in shards and in a part of the run too.
 func TestNotAsked(t *testing.T) {
 	t.Parallel()
 	catalogue := filepath.Join(t.TempDir(), "catalogue")

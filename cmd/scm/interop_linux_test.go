@@ -190,7 +190,7 @@ func TestExitCodes(t *testing.T) {
 		{"nothing to list", slices.Concat([]string{"list"}, fewCases, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
 		{"a peer that supports nothing", peer(dumb("multi")), 3, "No case has a verdict. Unsupported: 9.\nx: no case has a verdict; ", "scm: peer x: none of its cases has a verdict\n"},
 		{"a partner that supports nothing", whole("--catalogue", group, "--peers", write(t, `[{"name":"dumb","command":["sh","`+strings.TrimPrefix(dumb("multi"), "x=sh ")+`"]}]`), "--peer", "fake="+fake), 0,
-			"Of 9 cases, 9 passed. Unsupported: 6.\nfake: of 9 cases, 9 passed; 165 of its 174 cases were not asked: not selected\n  (159), its partner's hello or answer (6).\n", ""},
+			"Of 9 cases, 9 passed. Unsupported: 6.\nfake: of 9 cases, 9 passed; no verdict in 165 of its 174 cases: not selected\n  (159), its partner's hello or answer (6).\n", ""},
 		{"only the control", run("--builtin=false", "--run", "basics/pass-one-fd/*/runner/runner", "--peer", "fake="+fake), 0, "Of 3 cases, 3 passed.\n", ""},
 		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "\nx: no case has a verdict; ", ""},
 		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "\nx: no case has a verdict; ",

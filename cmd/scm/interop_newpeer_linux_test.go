@@ -68,13 +68,13 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			commandsByHand(t, s, dir, "err ENOTSOCK")
 			peer := "mine=env -C " + dir + " " + s.Run
 			runs(t, result{0, "mine: ok, …", ""}, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
-			runs(t, result{0, "…\nmine: of … cases, … passed; … were not asked:…", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
+			runs(t, result{0, "…\nmine: of … cases, … passed; no verdict in …", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
 				"--run", "{basics,truncation}/**/{mine/runner,runner/mine}")
 		})
 	}
 }
 
-// The tests for a crate find a fault, pass with a list of it, say what was not asked, and fail in CI without scm.
+// The tests for a crate find a fault, pass with a list of it, say why cases have no verdict, and fail in CI without scm.
 func TestNewPeerTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func TestNewPeerTest(t *testing.T) {
 	}
 	test("-- basics truncation every_group_has_a_test", true, "3 passed")
 	test("-- basics truncation", true, "tests/interop-expected.txt:2: basics/gone leak@mine applies to no case: no scenario matches \"gone\"\n")
-	test("basics", true, " cases were not asked: not selected (")
+	test("basics", true, " of its 701 cases: not selected (")
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")

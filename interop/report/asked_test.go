@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// What was not asked of a peer stands in the last line, the summaries, the page and JUnit in the same words, and in
+// Why cases of a peer have no verdict stands in the last line, the summaries, the page and JUnit in the same words, and in
 // the JSON report as numbers.
 func TestNotAskedInEveryFormat(t *testing.T) {
 	hello := contract.Hello{Can: []string{"stream"}}
@@ -26,7 +26,7 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 		{Name: "basics/pass/stream/y/x", Verdict: scenario.Unsupported, Why: "x: answered unsupported", Obstacle: refused},
 	}})
 	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
-	const want = "x: of 2 cases, 1 passed, 1 failed as expected; 8 of its 10 cases were not asked: not selected (6), unsupported although it claims iov (1), the run was cut (1)."
+	const want = "x: of 2 cases, 1 passed, 1 failed as expected; no verdict in 8 of its 10 cases: not selected (6), unsupported although it claims iov (1), the run was cut (1)."
 	for name, write := range map[string]func(io.Writer) error{
 		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit, "HTML": r.HTML,
 		"Summary": func(w io.Writer) error { return r.Summary(w, "") },
@@ -51,9 +51,9 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 	for i := range maxAtFault + 1 {
 		name := fmt.Sprintf("peer%d", i)
 		r.Peers = append(r.Peers, Peer{Name: name})
-		r.NotAsked[name] = "9 of its 9 cases were not asked: ::error::forged <b>"
+		r.NotAsked[name] = "no verdict in 9 of its 9 cases: ::error::forged <b>"
 	}
-	if got := r.partLine(); !strings.HasSuffix(got, " Of 2 more peers, some cases were not asked.\n") || strings.Contains(got, "::error") || strings.Contains(got, "<b>") {
+	if got := r.partLine(); !strings.HasSuffix(got, " 2 more peers: no verdict in some cases.\n") || strings.Contains(got, "::error") || strings.Contains(got, "<b>") {
 		t.Errorf("got %s", got)
 	}
 	clear(r.NotAsked)

@@ -20,8 +20,8 @@ var outcomeElements = map[scenario.Verdict]string{
 // JUnit writes the report for CI servers. Each group of scenarios is a suite, and each case is a test. Peer
 // scenarios, kernel scenarios and the cases in Control are in separate suites. Expected failures and unsupported cases
 // count as skipped, with the reason. Only the first case of each cause has its text. Errors that affect the run as a
-// whole, rather than one case, are reported as a separate test, and so is what was not asked of a peer, which counts as
-// skipped. A message is one line.
+// whole, rather than one case, are reported as a separate test. So are the cases of a peer that have no verdict, and
+// that test counts as skipped. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	r = r.abbreviated()
 	groups := map[string][]scenario.Result{}
@@ -52,7 +52,7 @@ func (r *Report) JUnit(w io.Writer) error {
 	}
 	peers, sentences := r.partlyAsked()
 	for i, text := range sentences {
-		run.Add(junit.Case{Class: "run", Name: "not asked of " + peers[i]}, "skipped", shorten(text, maxMessage), safeLines([]string{text}))
+		run.Add(junit.Case{Class: "run", Name: peers[i] + ": " + scenario.NoVerdictIn("some cases")}, "skipped", shorten(text, maxMessage), safeLines([]string{text}))
 	}
 	if run.Tests > 0 {
 		all.Suites = append(all.Suites, run)

@@ -305,8 +305,8 @@ func (r *Report) CountAsked(cases []scenario.Case, obstacle func(scenario.Case) 
 	r.Asked, r.NotAsked = asked, texts
 }
 
-// partlyAsked returns the peers of which some cases were not asked, and for each a sentence: how its cases ended, and
-// why these have no verdict.
+// partlyAsked returns the peers of which some cases have no verdict, and for each a sentence: how its cases ended, and
+// why these have none.
 func (r *Report) partlyAsked() (peers, sentences []string) {
 	for _, p := range r.Peers {
 		if text := r.NotAsked[p.Name]; text != "" {

@@ -75,12 +75,12 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	return err
 }
 
-// partLine says which cases were not asked of the peers that are not built in, or that the run was one of a part of the
+// partLine says why cases of the peers that are not built in have no verdict, or that the run was one of a part of the
 // cases, or is "".
 func (r *Report) partLine() string {
 	_, list := r.partlyAsked()
 	if more := len(list) - maxAtFault; more > 0 {
-		list = append(list[:maxAtFault], fmt.Sprintf("Of %s, some cases were not asked.", display.Plural(more, "more peer")))
+		list = append(list[:maxAtFault], fmt.Sprintf("%s: %s.", display.Plural(more, "more peer"), scenario.NoVerdictIn("some cases")))
 	}
 	switch {
 	case len(list) > 0:

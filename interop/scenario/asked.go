@@ -123,13 +123,17 @@ func (a Asked) Add(b Asked) (sum Asked) {
 	return sum
 }
 
-// String says how many cases were not asked, and why, or returns "" if all of them have a verdict.
+// String says how many cases have no verdict, and why, or returns "" if all of them have one. The peer was asked in
+// some of these cases, and has answered unsupported.
 func (a Asked) String() string {
 	if len(a.NotAsked) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of its %d cases were not asked: %s", a.Cases-a.Verdicts, a.Cases, a.Reasons())
+	return NoVerdictIn(fmt.Sprintf("%d of its %d cases", a.Cases-a.Verdicts, a.Cases)) + ": " + a.Reasons()
 }
+
+// NoVerdictIn says that these cases have no verdict. The words are the same in all reports.
+func NoVerdictIn(cases string) string { return "no verdict in " + cases }
 
 // Reasons lists the reasons, each with its number of cases.
 func (a Asked) Reasons() string {

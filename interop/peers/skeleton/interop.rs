@@ -99,7 +99,7 @@ fn run(group: &str) {
         Some(Ok(text)) => {
             let unmatched = text.lines().filter(|line| line.contains("applies to no case"));
             UNMATCHED.call_once(|| unmatched.for_each(|line| note(&format!("{}\n", line.trim()))));
-            // The last lines say how many cases of the peer passed, and how many were not asked.
+            // The last lines say how many cases of the peer passed, and how many have no verdict.
             let begin = format!("{name}: ");
             let counts = text.lines().skip_while(|line| !line.starts_with(&begin));
             let counts: Vec<_> = counts.map(str::trim).collect();
