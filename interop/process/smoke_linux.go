@@ -253,12 +253,13 @@ func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contra
 	if h, err = contract.ParseHello(a); err != nil {
 		return h, err
 	}
-	a, err = proc.Ask(ctx, strings.ToLower(rand.Text())+" height=3", timeout)
+	unknown := strings.ToLower(rand.Text()) + " height=3"
+	a, err = proc.Ask(ctx, unknown, timeout)
 	if err != nil {
-		return h, proc.Explain(err)
+		return h, fmt.Errorf("%q, an unknown command: %w", unknown, proc.Explain(err))
 	}
 	if a != "unsupported" {
-		return h, fmt.Errorf("answered %s to an unknown command, not unsupported", contract.Quote(a))
+		return h, fmt.Errorf("answered %s to %q, an unknown command, not unsupported", contract.Quote(a), unknown)
 	}
 	return h, nil
 }
