@@ -265,10 +265,11 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 
 // findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PEERS.
 func (s *suite) findPartners(ctx context.Context) error {
-	taken := []string{scenario.RunnerName, scenario.KernelName}
-	if !display.IsName(s.us.Name) || slices.Contains(taken, s.us.Name) {
+	reserved := []string{scenario.RunnerName, scenario.KernelName}
+	if !display.IsName(s.us.Name) || slices.Contains(reserved, s.us.Name) {
 		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", s.us.Name)
 	}
+	var taken []string
 	scm := builtin.SCM().Name
 	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
 	if file := os.Getenv(peersVariable); file != "" {
@@ -284,6 +285,8 @@ func (s *suite) findPartners(ctx context.Context) error {
 			continue
 		case b.Name == s.us.Name:
 			return fmt.Errorf("%s: the peer %q has the name of the library: rename one of them", peersVariable, b.Name)
+		case slices.Contains(reserved, b.Name):
+			return fmt.Errorf("%s: the peer name %q is reserved: choose another name", peersVariable, b.Name)
 		case slices.Contains(taken, b.Name):
 			return fmt.Errorf("%s: two peers are named %q", peersVariable, b.Name)
 		}
