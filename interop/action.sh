@@ -117,8 +117,13 @@ args=()
 each --expect "$EXPECT"
 if "$scm" interop summary "${args[@]}" -- "$REPORTS/report.json" >>"$GITHUB_STEP_SUMMARY" 2>/dev/null; then
 	"$scm" interop summary --annotations -- "$REPORTS/report.json" || true
-	message="as expected" color=brightgreen
-	[ "$status" = 0 ] || message="not as expected" color=red
+	case $status in
+	0) message="as expected" color=brightgreen ;;
+	1) message="not as expected" color=red ;;
+	3) message="no verdict" color=lightgrey ;;
+	4) message="broken" color=orange ;;
+	*) message="cut short" color=lightgrey ;;
+	esac
 	printf '{"schemaVersion":1,"label":"scm interop","message":"%s","color":"%s"}\n' "$message" "$color" >"$REPORTS/badge.json"
 elif [ -z "$cancelled" ]; then # wrong usage, or the report could not be written
 	echo "::error title=scm interop::no case was run (exit status $status); the log of this step shows why"

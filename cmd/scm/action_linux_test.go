@@ -47,6 +47,7 @@ const builds = "SCM_FOLDER="
 // files.
 func TestAction(t *testing.T) {
 	t.Parallel()
+	badges := map[int]string{0: "as expected", 1: "not as expected", 3: "no verdict", 4: "broken"}
 	fake := program(t, "faulty")
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -59,6 +60,8 @@ func TestAction(t *testing.T) {
 		{"as expected", []string{builds, "PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
 			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 6},
 		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
+		{"no case has a verdict", []string{"PEERS=good=" + fake, "SKIP=**"}, 3, "## scm interop: **nothing ran**\n", 6},
+		{"a peer is broken", []string{"PEERS=bad=false", "RUN=basics/pass-one-fd"}, 4, "## scm interop: **did not run: peer bad", 6},
 		{"a run that does not start removes the reports of the one before", []string{"SHARD=none"}, 2, "", 0},
 		{"and so does one whose scm cannot be built", []string{builds, "GOFLAGS=-no-such-flag"}, 4, "", 0},
 		{"without a directory for its programs", []string{builds, "RUNNER_TEMP=" + dir + "/none"}, 4, "", 0},
@@ -74,6 +77,10 @@ func TestAction(t *testing.T) {
 		}
 		if reports, err := os.ReadDir(dir + "/reports"); err != nil || len(reports) != c.reports {
 			t.Errorf("%s: got the reports %v, %v; want %d", c.what, reports, err, c.reports)
+		}
+		badge, _ := os.ReadFile(dir + "/reports/badge.json")
+		if want := badges[c.code]; c.reports > 0 && !strings.Contains(string(badge), `"message":"`+want+`"`) {
+			t.Errorf("%s: got the badge %s, want %s", c.what, badge, want)
 		}
 		if c.code == 0 {
 			whole, err := report.Read(dir + "/reports/report.json")
@@ -253,6 +260,9 @@ func TestActionCancelled(t *testing.T) {
 	}
 	if got := contents(t, dir+"/summary"); !strings.Contains(got, " cases: terminated.\n") {
 		t.Errorf("the summary is %q", got)
+	}
+	if got := contents(t, dir+"/reports/badge.json"); !strings.Contains(got, `"message":"cut short"`) {
+		t.Errorf("the badge is %s", got)
 	}
 }
 
