@@ -12,16 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newProgress shows the progress of the run on f until stop is called. On a terminal it replaces one line, and removes
-// it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each result.
-func newProgress(f *os.File, total int) (count func(scenario.Result), stop func()) {
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
-		return lineProgress(f, progressText+"\n", total, 5*time.Second, 15*time.Second)
+// newProgress shows the progress of the run of a plan on f until stop is called. On a terminal it replaces one line, and
+// removes it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each
+// result. If the run is about some of the peers, the line counts their cases, like the last line of the run, but not
+// the control.
+func newProgress(f *os.File, p *plan) (count func(scenario.Result), stop func()) {
+	isCounted := func(control bool) bool { return len(p.given) == 0 || !control }
+	total := 0
+	for _, c := range p.cases {
+		if isCounted(c.Control()) {
+			total++
+		}
 	}
-	count, stopLines := lineProgress(f, "\r"+progressText, total, 100*time.Millisecond, 100*time.Millisecond)
+	format, first, interval := progressText+"\n", 5*time.Second, 15*time.Second
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	terminal := err == nil
+	if terminal {
+		format, first, interval = "\r"+progressText, 100*time.Millisecond, 100*time.Millisecond
+	}
+	countLine, stopLines := lineProgress(f, format, total, first, interval)
+	count = func(r scenario.Result) {
+		if isCounted(r.Control()) {
+			countLine(r)
+		}
+	}
 	return count, func() {
 		stopLines()
-		fmt.Fprint(f, "\r\x1b[K")
+		if terminal {
+			fmt.Fprint(f, "\r\x1b[K")
+		}
 	}
 }
 

@@ -275,7 +275,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		r.End(scenario.RunResult{Broken: exit.Err})
 		return r, exit
 	}
-	count, stopProgress := newProgress(os.Stderr, len(p.cases))
+	count, stopProgress := newProgress(os.Stderr, p)
 	options := o.Options
 	options.Runner, options.MaxHangs = p.runner, interop.MaxHangs
 	if o.trace {
