@@ -216,7 +216,7 @@ func TestCorrectPrograms(t *testing.T) {
 	if fdtest.Emulator() != "" {
 		t.Skip(fdtest.OwnFiles)
 	}
-	dir := t.TempDir()
+	dir := fdtest.ShortDir(t)
 	t.Run("go test with profiles", func(t *testing.T) {
 		args := []string{"-v", "-count=1", "-run=Correct", "-outputdir=" + dir}
 		for _, profile := range []string{"cover", "cpu", "mem", "block", "mutex"} {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -67,7 +68,7 @@ func TestIsLostWithoutPermission(t *testing.T) {
 
 // In a directory that is a symbolic link, ".." and $PWD lead elsewhere than the text says.
 func TestPathsAreTheKernels(t *testing.T) {
-	root := must(filepath.EvalSymlinks(t.TempDir()))
+	root := must(filepath.EvalSymlinks(fdtest.ShortDir(t)))
 	up, in, link := root+"/up", root+"/up/in", root+"/link"
 	if err := errors.Join(os.MkdirAll(in, 0o700), os.Symlink(in, link), os.WriteFile(up+"/program", nil, 0o700)); err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ func TestAddressesAreBytes(t *testing.T) {
 	for _, c := range []struct{ dir, name string }{{"", "caf\xe9"}, {long, "café"}, {long, "caf\xe9"}, {"", "@\x00"}, {"", "@\x00b"}} {
 		for _, network := range []string{"unix", "unixgram"} {
 			t.Run(fmt.Sprintf("%s %.5s%q", network, c.dir, c.name), func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), c.dir)
+				dir := filepath.Join(fdtest.ShortDir(t), c.dir)
 				address := filepath.Join(dir, c.name)
 				suffix, abstract := strings.CutPrefix(c.name, "@")
 				if abstract {

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/handover"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // With the defaults, processes of one user take over from each other, with the clients that wait.
 func TestGenerations(t *testing.T) {
-	ctx, path := context.Background(), filepath.Join(t.TempDir(), "socket")
+	ctx, path := context.Background(), filepath.Join(fdtest.ShortDir(t), "socket")
 	var predecessor *handover.Process
 	var l net.Listener
 	for range 3 {

@@ -69,7 +69,7 @@ func must[T any](v T, err error) T {
 }
 
 // socketPath returns a path in a new directory.
-func socketPath(t *testing.T) string { return filepath.Join(t.TempDir(), "socket") }
+func socketPath(t *testing.T) string { return filepath.Join(fdtest.ShortDir(t), "socket") }
 
 // A lineHandler calls a function with each record, as a line: LEVEL MESSAGE KEY=VALUE …
 type lineHandler struct {
@@ -1070,7 +1070,7 @@ func (overdue) Deadline() (time.Time, bool) { return time.Unix(1, 0), true }
 
 // A timeout of package net does not say that it is the end of ctx.
 func TestStartReportsItsContextBeforeItsTimer(t *testing.T) {
-	_, err := Start(overdue{context.Background()}, filepath.Join(t.TempDir(), "socket"))
+	_, err := Start(overdue{context.Background()}, filepath.Join(fdtest.ShortDir(t), "socket"))
 	if err == nil || err.Error() != "handover: context deadline exceeded" {
 		t.Error(err)
 	}
@@ -1079,7 +1079,7 @@ func TestStartReportsItsContextBeforeItsTimer(t *testing.T) {
 // Only a running process is a reason to wait.
 func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
 	noLeak(t)
-	dir := t.TempDir()
+	dir := fdtest.ShortDir(t)
 	path := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(os.WriteFile(path("file"), nil, 0o600), os.Mkdir(path("directory"), 0o700), os.Symlink("nowhere", path("link"))); err != nil {
 		t.Fatal(err)
@@ -1466,7 +1466,7 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 		"PATH with a relative directory": {"DIR/", "current", ".:"},
 	} {
 		t.Run(how, func(t *testing.T) {
-			dir := must(filepath.EvalSymlinks(t.TempDir()))
+			dir := must(filepath.EvalSymlinks(fdtest.ShortDir(t))) // Sscanf below needs a name without spaces
 			in := strings.NewReplacer("DIR", dir).Replace
 			for _, version := range []string{"v1", "v2"} {
 				if out, err := exec.Command("cp", must(os.Executable()), filepath.Join(dir, version)).CombinedOutput(); err != nil {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/wire"
 )
@@ -38,7 +39,7 @@ type testManager struct {
 // newManager starts a service manager for the processes that the test starts. They belong to one unit.
 func newManager(t *testing.T) *testManager {
 	m := &testManager{t: t, texts: make(chan string, 100), hold: make(chan struct{})}
-	name := filepath.Join(t.TempDir(), "notify")
+	name := filepath.Join(fdtest.ShortDir(t), "notify")
 	m.conn = must(scm.ListenPacket(patient(t), "unixgram", name))
 	close(m.hold)
 	t.Setenv("NOTIFY_SOCKET", name)
@@ -258,7 +259,7 @@ func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
 	web := listen(t, a, "web", "tcp", "127.0.0.1:0")
 	metrics := listen(t, a, "metrics", "tcp", "127.0.0.1:0")
 	moved := listen(t, a, "moved", "tcp", "127.0.0.1:0")
-	name := filepath.Join(t.TempDir(), "unix")
+	name := filepath.Join(fdtest.ShortDir(t), "unix")
 	local := listen(t, a, "local", "unix", name)
 	if err := a.Keep("file", os.Stdin); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
 )
@@ -183,7 +184,7 @@ type webServer struct {
 }
 
 func newProcesses(t *testing.T, may loss) *processes {
-	dir := must(os.MkdirTemp("", "scm")) // the name of t.TempDir can be too long for a socket
+	dir := fdtest.ShortDir(t)
 	in, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +206,6 @@ func newProcesses(t *testing.T, may loss) *processes {
 		_ = out.Close()
 		reader.Wait()
 		_ = in.Close()
-		_ = os.RemoveAll(dir)
 		for _, event := range w.events {
 			if strings.Count(event, "handover:") > 1 {
 				t.Error(event)

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/handover"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // On systems that cannot pass descriptors, a process serves without a predecessor, and cannot be replaced.
 func TestUnsupported(t *testing.T) {
 	ctx := context.Background()
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	for range 2 {
 		p, err := handover.Start(ctx, path)
 		if err != nil {

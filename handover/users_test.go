@@ -122,8 +122,7 @@ func init() {
 func TestSquatter(t *testing.T) {
 	fdtest.NeedRoot(t, "start processes of other users")
 	noLeak(t)
-	dir := must(os.MkdirTemp("", "scm"))
-	defer os.RemoveAll(dir)
+	dir := fdtest.ShortDir(t)
 	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}

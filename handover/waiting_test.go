@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -29,7 +30,7 @@ func TestNotificationsWaitUntilClose(t *testing.T) {
 		{ended, os.Getpid(), 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			name := filepath.Join(t.TempDir(), "notify")
+			name := filepath.Join(fdtest.ShortDir(t), "notify")
 			l := must(scm.ListenPacket(context.Background(), "unixgram", name))
 			defer func() { _ = l.Close() }()
 			t.Setenv("NOTIFY_SOCKET", name)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -28,11 +29,7 @@ var inspections = map[string]string{
 func TestPeerThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() == 0 {
 		// Root may inspect every process, so run the test as another user.
-		dir, err := os.MkdirTemp("", "scm-unprivileged-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
+		dir := fdtest.ShortDir(t)
 		const otherUser = 65534
 		if err := os.Chown(dir, otherUser, otherUser); err != nil {
 			t.Fatal(err)

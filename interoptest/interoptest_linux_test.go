@@ -3,7 +3,6 @@ package interoptest
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -90,7 +90,7 @@ func TestLibrary(t *testing.T) {
 // and sends the signal at a case. It checks that nothing is left, and returns the output and how the process ended.
 func author(t *testing.T, env []string, signal syscall.Signal, args ...string) (string, *os.ProcessState) {
 	t.Helper()
-	temp := t.TempDir()
+	temp := fdtest.ShortDir(t)
 	cmd := exec.Command("/proc/self/exe", append([]string{"-test.v", "-test.run=^TestLibrary$"}, args...)...)
 	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp), env...)
 	if os.Getuid() == 0 && signal != 0 {
@@ -99,7 +99,7 @@ func author(t *testing.T, env []string, signal syscall.Signal, args ...string) (
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		cmd.Stderr = cmd.Stdout
-		err = errors.Join(os.Chmod(temp, 0o777), os.Chmod(filepath.Dir(temp), 0o755))
+		err = os.Chmod(temp, 0o777)
 	}
 	if err == nil {
 		err = cmd.Start()

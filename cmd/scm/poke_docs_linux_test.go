@@ -95,7 +95,7 @@ func TestPokeSnippets(t *testing.T) {
 				fdtest.Missing(t, err.Error())
 			}
 			for closes, code := range map[string]int{s.closes: 0, s.forgets: 1} {
-				dir := t.TempDir()
+				dir := fdtest.ShortDir(t)
 				source := strings.Replace(snippet[1], s.closes, closes, 1) + s.server
 				build := exec.Command("cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", "server", s.file)
 				if language == "go" {

@@ -26,7 +26,7 @@ func init() { reexec.Register("poked server", testserver.Main) }
 // poke runs scm poke with a test server. It ends as soon as a correct server has closed everything.
 func poke(t *testing.T, mode string, flags ...string) result {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	args := append([]string{"poke", "--timeout", "1m", "--settle", "1m", "--name", "mine", "--socket", socket}, flags...)
 	args = append(args, "--")
 	return command(t, append(args, reexec.CommandLine("poked server", mode, "stream", socket)...)...)
@@ -109,7 +109,7 @@ func TestPokeUsage(t *testing.T) {
 
 // The list of sockets has one on which this process listens, and scm does not connect to it.
 func TestPokeList(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	l, err := net.Listen("unix", filepath.Join(fdtest.ShortDir(t), "socket"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestPokeList(t *testing.T) {
 }
 
 func TestPokeReports(t *testing.T) {
-	dir := t.TempDir()
+	dir := fdtest.ShortDir(t)
 	args := []string{"poke", "--timeout=1m", "--settle=10ms", "--name=mine", "--socket", dir + "/socket"}
 	for _, name := range []string{"/r.json", "/r.xml", "/r.txt"} {
 		args = append(args, "--report", dir+name)
@@ -193,7 +193,7 @@ func TestPokeNeedsPermission(t *testing.T) {
 
 // The server may be the parent of scm. What scm and its children have open is not the server's.
 func TestPokeParent(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	script := shellCommand("poked server", "correct", "stream", socket) + ` &
 		read listening
 		scm poke --pid $$ --name mine --settle 10ms --timeout 1m --socket "$1"; code=$?; kill $!; exit $code`
@@ -225,7 +225,7 @@ func TestPokeReportsOfARunThatWasCutShort(t *testing.T) {
 		{"echo locked; exit 3", 4, "the server has ended: exit status 3; it has printed:\nlocked"},
 		{signal, 130, "interrupt"},
 	} {
-		dir := t.TempDir()
+		dir := fdtest.ShortDir(t)
 		script := fmt.Sprintf(`echo >>%s/starts; [ $(wc -l <%s/starts) -le 1 ] || { %s; }; %s`,
 			dir, dir, c.second, shellCommand("poked server", "both", "stream", dir+"/socket"))
 		args := []string{"poke", "--name=mine", "--timeout=1m", "--settle=10ms", "--socket", dir + "/socket",
@@ -252,7 +252,7 @@ func TestPokeReportsOfARunThatWasCutShort(t *testing.T) {
 
 // A signal ends the server too.
 func TestPokeSignal(t *testing.T) {
-	dir := t.TempDir()
+	dir := fdtest.ShortDir(t)
 	// The server is a child of the supervisor, which is one of scm.
 	script := "echo $$ >pid; kill $(sed -n 's/^PPid:\t//p' /proc/$PPID/status); exec sleep 1000"
 	cmd := exec.Command(program(t, "scm"), "poke", "--timeout=10m", "--socket", dir+"/socket", "--", "sh", "-c", script)

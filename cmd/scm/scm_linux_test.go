@@ -56,7 +56,7 @@ func (s suite) Run() int {
 
 // buildPrograms builds scm, the faulty peers and listenfds once, in a directory that is accessible to any user.
 var buildPrograms = sync.OnceValue(func() error {
-	dir, err := os.MkdirTemp("", "scm-command-")
+	dir, err := os.MkdirTemp(fdtest.ShortTemp(), "scm-command-")
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func await(t *testing.T, file string, exists bool) {
 func TestSendAndRecv(t *testing.T) {
 	text := write(t, "0123456789")
 	for _, kind := range []string{"stream", "dgram", "seqpacket"} {
-		for _, addr := range []string{filepath.Join(t.TempDir(), "socket"), fmt.Sprintf("@scm-test-%d-%s", os.Getpid(), kind)} {
+		for _, addr := range []string{filepath.Join(fdtest.ShortDir(t), "socket"), fmt.Sprintf("@scm-test-%d-%s", os.Getpid(), kind)} {
 			received, sent := transfer(t, []string{"--type", kind, addr}, []string{"--type", kind, addr, text, "/dev/null", "/"})
 			want := "1 byte \"\\x00\", 3 descriptors\nregular, read, offset 0, " + text + "\ncharacter device, read, /dev/null\ndirectory, read, /\n"
 			if sent != (result{}) || received != (result{stdout: want}) {
@@ -86,7 +86,7 @@ func TestSendAndRecv(t *testing.T) {
 		}
 	}
 	// The sender can create the socket.
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	for _, kind := range []string{"stream", "seqpacket"} {
 		s := start(t, "send", "--listen", timeout, "--type", kind, "--mode", "append", "--hex", "00ff", addr, write(t, ""))
 		r := command(t, "recv", "--connect", timeout, "--type", kind, addr)
@@ -107,7 +107,7 @@ func TestInheritedDescriptor(t *testing.T) {
 	if _, err := file.Read(make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", timeout, "--cat", addr)
 	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{file}
@@ -166,7 +166,7 @@ func TestInheritedSocketRejected(t *testing.T) {
 	}
 	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
-		err = errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "socket")}), unix.Listen(listener, 1))
+		err = errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: filepath.Join(fdtest.ShortDir(t), "socket")}), unix.Listen(listener, 1))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestSendAsMountHelper(t *testing.T) {
 // The sender can set O_NONBLOCK while scm reads.
 func TestRecvCatWaits(t *testing.T) {
 	r, w := blockingPipe(t)
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	recv := exec.Command(program(t, "scm"), "recv", "--cat", addr)
 	stdout, err := recv.StdoutPipe()
 	if err != nil {
@@ -365,7 +365,7 @@ func TestRecvSocket(t *testing.T) {
 				fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_PATH|unix.O_CLOEXEC, 0)
 			} else if strings.Contains(c.text, ", listening,") {
 				if c.family == unix.AF_UNIX {
-					err = unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "listener")})
+					err = unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(fdtest.ShortDir(t), "listener")})
 				}
 				err = errors.Join(err, unix.Listen(fd, 1))
 			}
@@ -375,7 +375,7 @@ func TestRecvSocket(t *testing.T) {
 			sent := os.NewFile(uintptr(fd), "sent")
 			defer sent.Close()
 			receive := func(args ...string) result {
-				addr := filepath.Join(t.TempDir(), "socket")
+				addr := filepath.Join(fdtest.ShortDir(t), "socket")
 				r := start(t, append([]string{"recv", timeout, addr}, args...)...)
 				send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 				send.ExtraFiles = []*os.File{sent}
@@ -411,7 +411,7 @@ func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", timeout, addr, "--", "readlink", "/proc/self/fd/3")
 	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{file}
@@ -434,7 +434,7 @@ func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 // COMMAND gets the files from descriptor 3 on, and the environment variables of systemd. Its exit status becomes that
 // of scm.
 func TestRecvCommand(t *testing.T) {
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	a, b := write(t, "of a\n"), write(t, "of b\n")
 	t.Setenv("LISTEN_PIDFDID", "1") // left over from the process that started scm
 	many, all := []string{addr}, ""
@@ -475,7 +475,7 @@ func TestRecvCommand(t *testing.T) {
 
 // COMMAND gets all variables of scm's environment, whatever their names, except for those of systemd.
 func TestRecvCommandEnvironment(t *testing.T) {
-	file, addr := write(t, ""), filepath.Join(t.TempDir(), "socket")
+	file, addr := write(t, ""), filepath.Join(fdtest.ShortDir(t), "socket")
 	env := []string{"spring.mail.host=a", "BASH_FUNC_f%%=() { :; }", "LISTEN_ADDR=:80", "LISTEN_=", "IFS=x", "OPTIND=7", "PS4=y", "PWD=/nowhere", "a=b=c"}
 	r := exec.Command(program(t, "scm"), "recv", timeout, addr, "--", "/usr/bin/env")
 	r.Env = append(env, "LISTEN_PID=1", "LISTEN_FDS=9", "LISTEN_FDNAMES=a:b", "LISTEN_PIDFDID=1")
@@ -493,7 +493,7 @@ func TestRecvCommandEnvironment(t *testing.T) {
 // recv needs neither /proc nor a shell, and neither does a COMMAND.
 func TestRecvInEmptyRoot(t *testing.T) {
 	fdtest.NeedRoot(t, "call chroot(2)")
-	root := t.TempDir()
+	root := fdtest.ShortDir(t) // where program builds, so that a link is possible
 	for _, name := range []string{"scm", "listenfds"} {
 		if err := os.Link(program(t, name), filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
@@ -521,7 +521,7 @@ func TestRecvInEmptyRoot(t *testing.T) {
 func TestSendFormats(t *testing.T) {
 	file := write(t, "")
 	for _, f := range wire.Formats() {
-		addr := filepath.Join(t.TempDir(), "socket")
+		addr := filepath.Join(fdtest.ShortDir(t), "socket")
 		send := []string{"--format", f.Name(), addr, file}
 		want := "0 bytes, 1 descriptor\n"
 		switch f.Name() {
@@ -547,7 +547,7 @@ func TestSendFormats(t *testing.T) {
 
 // Wrong input is reported, and no socket file is left.
 func TestSendAndRecvReject(t *testing.T) {
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	for _, c := range []struct {
 		args   string
 		code   int
@@ -642,7 +642,7 @@ func TestRecvUnwritten(t *testing.T) {
 	}
 	defer full.Close()
 	for _, args := range []string{"", "--json", "--cat"} {
-		addr := filepath.Join(t.TempDir(), "socket")
+		addr := filepath.Join(fdtest.ShortDir(t), "socket")
 		r := &started{t: t, cmd: exec.Command(program(t, "scm"), append([]string{"recv", timeout, addr}, strings.Fields(args)...)...)}
 		r.cmd.Stdout, r.cmd.Stderr = full, &r.stderr
 		if err := r.cmd.Start(); err != nil {
@@ -659,7 +659,7 @@ func TestRecvUnwritten(t *testing.T) {
 func TestSendAndRecvSignal(t *testing.T) {
 	for _, args := range []string{"recv ADDR", "recv ADDR --type dgram", "recv ADDR --format notify", "send ADDR --listen", "recv ADDR --format openssh"} {
 		for s, name := range signals {
-			addr := filepath.Join(t.TempDir(), "socket")
+			addr := filepath.Join(fdtest.ShortDir(t), "socket")
 			p := start(t, strings.Fields(strings.ReplaceAll(args, "ADDR", addr))...)
 			await(t, addr, true)
 			if err := p.cmd.Process.Signal(s); err != nil {
@@ -673,7 +673,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 	}
 	// The other side connects and sends nothing. Then it closes the connection.
 	for _, closes := range []bool{false, true} {
-		addr := filepath.Join(t.TempDir(), "socket")
+		addr := filepath.Join(fdtest.ShortDir(t), "socket")
 		r := start(t, "recv", addr, "--format", "openssh")
 		conn := fdtest.Connect(t, func() (net.Conn, error) { return net.Dial("unix", addr) })
 		await(t, addr, false) // the connection is accepted once the file has been removed
@@ -691,7 +691,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 
 // --timeout also ends recv while it waits for data in a received FIFO.
 func TestRecvTimeout(t *testing.T) {
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", "--timeout", "3s", "--cat", addr)
 	if sent := command(t, "send", timeout, "--mode", "read-write", addr, fifo(t, "fifo")); sent != (result{}) {
 		t.Fatalf("sent %+v", sent)
@@ -701,7 +701,7 @@ func TestRecvTimeout(t *testing.T) {
 
 // The sender of a file chooses its name. recv prints it as one quoted word on one line, whatever it contains.
 func TestRecvNames(t *testing.T) {
-	addr := filepath.Join(t.TempDir(), "socket")
+	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	for _, base := range []string{"plain", "a, b", "a\x1b[2J\r\nregular, read, offset 0, \u202epasswd", "##vso[task.complete]", "a\xff\xfeb"} {
 		name := filepath.Join(t.TempDir(), base)
 		if err := os.WriteFile(name, nil, 0o600); err != nil {

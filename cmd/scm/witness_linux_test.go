@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
@@ -59,7 +60,7 @@ func TestWitness(t *testing.T) {
 // Without kcmp, scm poke finds what only a thread with a descriptor table of its own keeps, and counts a table
 // that threads share as one.
 func TestPokeWithoutKcmp(t *testing.T) {
-	blocked, socket := tracee("without a witness"), filepath.Join(t.TempDir(), "socket")
+	blocked, socket := tracee("without a witness"), filepath.Join(fdtest.ShortDir(t), "socket")
 	args := append(blocked[1:], program(t, "scm"), "poke", "--timeout=1m", "--settle=10ms", "--name=mine", "--socket", socket, "--")
 	args = append(args, reexec.CommandLine("poked server", testserver.Apart+"all", "stream", socket)...)
 	if r := finish(t, exec.Command(blocked[0], args...)); r.code != 1 || !strings.HasSuffix(r.stdout, "mine: 9 findings\n") {
@@ -131,11 +132,7 @@ func TestUnprivileged(t *testing.T) {
 	}
 	cmd := exec.Command(program(t, "scm"), append([]string{"interop", "run", "--json"}, witnessed...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivilegedUser, Gid: unprivilegedUser}}
-	temp, err := os.MkdirTemp("", "scm-unprivileged-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(temp)
+	temp := fdtest.ShortDir(t)
 	if err := os.Chown(temp, unprivilegedUser, unprivilegedUser); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -40,7 +41,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	p := program.Start(t, program.Command(path))
 	p.Listens(t)
 	conn := program.Must(scm.Dial(context.Background(), "unix", path))

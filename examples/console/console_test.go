@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 // begin starts the program, which waits for one terminal at path.
 func begin(t *testing.T, stdin string) (path string, p *program.Process) {
-	path = filepath.Join(t.TempDir(), "socket")
+	path = filepath.Join(fdtest.ShortDir(t), "socket")
 	cmd := program.Command(path)
 	cmd.Stdin = strings.NewReader(stdin)
 	return path, program.Start(t, cmd)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 // The test plays the role of the service manager.
 func TestFilesAreKeptAcrossRestarts(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
+	path := filepath.Join(fdtest.ShortDir(t), "notify")
 	manager := program.Must(scm.ListenPacket(context.Background(), "unixgram", path))
 	defer func() { _ = manager.Close() }()
 	var store []*os.File

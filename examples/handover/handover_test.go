@@ -86,7 +86,7 @@ func TestOtherUser(t *testing.T) {
 }
 
 func TestNoRequestIsLost(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := server.Listens(t)
 	// After a successor that fails, the server continues.
@@ -114,7 +114,7 @@ func TestNoRequestIsLost(t *testing.T) {
 // supervisord closes the pipes of a process that has exited. A server that it did not start has such a pipe as standard
 // error, and logs while it hands over and drains.
 func TestLogWithoutReader(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	run := func(address string) (p *program.Process, listens string) {
 		r, w, err := os.Pipe()
 		program.OK(t, err)
@@ -147,7 +147,7 @@ func TestLogWithoutReader(t *testing.T) {
 
 // A client of a replaced server is still answered if SIGTERM arrives at that time, as when a service is stopped.
 func TestSignalDuringDrain(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	old := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := old.Listens(t)
 	conn := program.Must(net.Dial("tcp", address))

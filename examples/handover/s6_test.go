@@ -25,7 +25,7 @@ func TestS6(t *testing.T) {
 			fdtest.Missing(t, "no "+name+" in PATH (Debian: s6)")
 		}
 	}
-	service := t.TempDir()
+	service := fdtest.ShortDir(t)
 	server := program.Command(filepath.Join(service, "socket"), "127.0.0.1:0")
 	script := fmt.Sprintf("#!/bin/sh\nexec '%s'\n", strings.Join(server.Args, "' '"))
 	program.OK(t, os.WriteFile(filepath.Join(service, "run"), []byte(script), 0o700))

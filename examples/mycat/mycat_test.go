@@ -89,7 +89,7 @@ func buildC(t *testing.T) (dir, why string) {
 			return "", err.Error()
 		}
 	}
-	dir = t.TempDir()
+	dir = fdtest.ShortDir(t)
 	cmd := exec.Command("make", "-C", "c", "CC="+compiler(t), "OUT="+dir)
 	cmd.Env = fdtest.WithoutMake()
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -22,7 +22,7 @@ func TestHowto(t *testing.T) {
 	if _, err := exec.LookPath("cc"); err != nil {
 		fdtest.Missing(t, err.Error())
 	}
-	dir := t.TempDir() + "/"
+	dir := fdtest.ShortDir(t) + "/"
 	commands, output, _ := strings.Cut(string(program.Must(os.ReadFile("session.txt"))), "# ")
 	want := counted(strings.ReplaceAll(output, "\n# ", "\n"))
 	got, code := run("sh", "-ec", strings.ReplaceAll(commands, "build/", dir))

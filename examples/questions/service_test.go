@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -186,7 +187,7 @@ func TestNotifyProxy(t *testing.T) {
 		t.Run(fmt.Sprint("proxy ", c.proxy), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			dir := t.TempDir()
+			dir := fdtest.ShortDir(t)
 			listen := func(name string) *scm.Conn {
 				t.Helper()
 				conn := program.Must(scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, name)))
@@ -236,7 +237,7 @@ func TestConmon(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir, statuses := t.TempDir(), t.TempDir()
+	dir, statuses := fdtest.ShortDir(t), t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	manager := program.Must(scm.ListenPacket(context.Background(), "unixgram", path("manager")))
 	defer func() { _ = manager.Close() }()

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestMain(m *testing.M) {
@@ -91,7 +92,7 @@ func call(address string) error {
 }
 
 func TestGRPC(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server, address := start(t, "grpc", "127.0.0.1:0", socket)
 	l := new(load)
 	stop := l.start(t, 8, func(*http.Client) error { return call(address) })
@@ -153,7 +154,7 @@ func TestGRPCServesWhatIsAcceptedDuringTheDrain(t *testing.T) {
 
 // Clients of both kinds connect again when the server ends their connection.
 func TestWeb(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server, address := start(t, "web", "127.0.0.1:0", socket)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -197,7 +198,7 @@ func TestWeb(t *testing.T) {
 }
 
 func TestInPlace(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server, address := start(t, "inplace", "127.0.0.1:0", socket)
 	var versions sync.Map
 	read := func(response *http.Response, err error) error {

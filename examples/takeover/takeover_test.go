@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -137,7 +138,7 @@ func silent(t *testing.T, path string) {
 func TestNoClientNotices(t *testing.T) {
 	var busy sync.WaitGroup
 	t.Cleanup(busy.Wait) // after the cleanups of dial
-	socket := filepath.Join(t.TempDir(), "socket")
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := server.Listens(t)
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
@@ -21,7 +22,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	l := program.Must(net.Listen("tcp", "127.0.0.1:0"))
 	address := l.Addr().String()
 	program.OK(t, l.Close())
-	server := program.Start(t, program.Command(filepath.Join(t.TempDir(), "socket"), address))
+	server := program.Start(t, program.Command(filepath.Join(fdtest.ShortDir(t), "socket"), address))
 	program.Eventually(t, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil

@@ -27,6 +27,7 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/handover"
 	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/webtest"
 )
@@ -171,7 +172,7 @@ func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exe
 
 // restart restarts a server under load.
 func restart(t *testing.T, times int, clients []*webtest.Client, encrypted bool) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	// next starts a server, and returns its URL.
 	next := func() (*exec.Cmd, string) {
 		cmd, plain, tls := startServer(t, path, 0)

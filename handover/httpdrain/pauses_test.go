@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // A crowd is a number of clients, each of which keeps a connection and pauses between its requests.
@@ -97,7 +99,7 @@ func TestClientsThatPause(t *testing.T) {
 	)
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "socket")
+			path := filepath.Join(fdtest.ShortDir(t), "socket")
 			server, replaced, _ := startServer(t, path, idle)
 			_, constant, _ := startServer(t, path+"2", idle)
 			end := make(chan struct{})

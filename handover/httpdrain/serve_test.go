@@ -25,6 +25,7 @@ import (
 
 	"github.com/scm-rights/scm/handover"
 	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/webtest"
 )
@@ -108,7 +109,7 @@ func TestListenAndServe(t *testing.T) {
 	if os.Getenv("SCM_HANDOVER") == "full" {
 		upgrades = 20
 	}
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	first, lines, addresses := startUsual(t, path)
 	borrowed := httptest.NewTLSServer(nil)
 	borrowed.Close()
@@ -161,7 +162,7 @@ func TestListenAndServe(t *testing.T) {
 
 // A draining server does not keep a service from stopping.
 func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	first, _, addresses := startUsual(t, path, "stops soon")
 	body, end := io.Pipe()
 	defer func() { _ = end.Close() }()
@@ -189,7 +190,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 
 // A SIGHUP that arrives during an upgrade starts another one, if that one fails.
 func TestListenAndServeRemembersSIGHUP(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	first, _, _ := startUsual(t, path)
 	pid := first.Process.Pid
 	eventually(t, "the server serves", func() bool { return serves(path) == pid })
@@ -234,7 +235,7 @@ func TestListenAndServeRejectsWhatCannotServe(t *testing.T) {
 		{"drain is -1s", -time.Second, []httpdrain.Endpoint{endpoint(&http.Server{})}},
 	} {
 		config := handover.Config{PIDFile: filepath.Join(t.TempDir(), "missing", "pid")} // so that Ready fails
-		err := httpdrain.ListenAndServe(config, filepath.Join(t.TempDir(), "socket"), c.drain, c.endpoints...)
+		err := httpdrain.ListenAndServe(config, filepath.Join(fdtest.ShortDir(t), "socket"), c.drain, c.endpoints...)
 		if !errors.Is(err, os.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
@@ -251,7 +252,7 @@ func (f logs) WithGroup(string) slog.Handler                 { return f }
 
 // The server is plain, although ConfigureServer of x/net/http2 has set its TLSConfig.
 func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	address, returned := make(chan string, 1), make(chan error)
 	logged := false
 	config := handover.Config{Logger: slog.New(logs(func(line string) {
@@ -295,7 +296,7 @@ func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 }
 
 func TestListenAndServeReturnsNilOnSIGTERMBeforeReady(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	p, err := handover.Start(patient(t), path) // and Ready is not called
 	if err != nil {
 		t.Fatal(err)

@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // methods returns which methods of net/http's ResponseWriters w has.
@@ -231,12 +233,7 @@ func TestReadFromPassesTheFileOn(t *testing.T) {
 // A connection of a Unix socket is no io.ReaderFrom, so ReadFrom sends nothing before the buffer is full, and the
 // client can be asked to close it.
 func TestUnixReadFrom(t *testing.T) {
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("unix", dir+"/s")
+	l, err := net.Listen("unix", filepath.Join(fdtest.ShortDir(t), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +244,7 @@ func TestUnixReadFrom(t *testing.T) {
 		<-leave
 	})})
 	ends(t, func() error { return s.Serve(l) })
-	conn, err := net.Dial("unix", dir+"/s")
+	conn, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +254,7 @@ func TestUnixReadFrom(t *testing.T) {
 	drained := drains(t, s)
 	for err := error(nil); err == nil; { // until Drain has closed the listener
 		var other net.Conn
-		if other, err = net.Dial("unix", dir+"/s"); err == nil {
+		if other, err = net.Dial("unix", l.Addr().String()); err == nil {
 			_ = other.Close()
 		}
 	}

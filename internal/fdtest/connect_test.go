@@ -13,7 +13,7 @@ import (
 
 // A server makes its socket file, and listens only after a client has been refused.
 func TestConnectWaitsForListen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
+	path := filepath.Join(ShortDir(t), "socket")
 	sock, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)

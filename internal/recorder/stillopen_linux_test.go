@@ -38,7 +38,7 @@ func receiver(t *testing.T, flags ...string) string {
 		return built
 	}
 	cc := compiler(t)
-	path := filepath.Join(t.TempDir(), "receiver")
+	path := filepath.Join(fdtest.ShortDir(t), "receiver")
 	args := slices.Concat(cc[1:], []string{"-O1", "-D_GNU_SOURCE", "-pthread", "-o", path}, flags, []string{"testdata/receiver.c"})
 	if out, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
 		if len(flags) > 0 {

@@ -328,7 +328,7 @@ os.close(fds[0])
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := fdtest.ShortDir(t)
 			w := newWitness(t, dir)
 			witnessed(t, dir, w, c.make(t, dir))
 		})
@@ -369,7 +369,7 @@ os.close(fds[0])
 		t.Run("peer "+name, func(t *testing.T) {
 			args := command(t)
 			for _, closes := range []bool{false, true} {
-				dir := t.TempDir()
+				dir := fdtest.ShortDir(t)
 				witnessedPeer(t, newWitness(t, dir), dir, exec.Command(args[0], args[1:]...), closes)
 			}
 		})

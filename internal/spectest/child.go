@@ -15,6 +15,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -25,6 +26,9 @@ const EventuallyVariable = "GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT"
 // Main is the body of a suite's TestMain. It runs the child that this process is, or the tests.
 func Main(m *testing.M) {
 	reexec.Main()
+	if err := os.Setenv("TMPDIR", fdtest.ShortTemp()); err != nil { // specs, examples and children have sockets there
+		panic(err)
+	}
 	if os.Getenv(EventuallyVariable) == "" {
 		gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's default of one second is too short on a busy machine
 	}

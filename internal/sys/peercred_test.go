@@ -1,6 +1,6 @@
 //go:build unix
 
-package sys
+package sys_test
 
 import (
 	"net"
@@ -9,6 +9,9 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Both ends of a connection report the process, and its effective user and group. A TCP socket has none.
@@ -17,8 +20,8 @@ func TestPeerCred(t *testing.T) {
 		t.Skip("no PeerCred on", runtime.GOOS)
 	}
 	for address, want := range map[net.Addr][3]int{
-		&net.UnixAddr{Net: "unix", Name: filepath.Join(t.TempDir(), "s")}: {os.Getpid(), os.Geteuid(), os.Getegid()},
-		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}:                          {0, -1, -1},
+		&net.UnixAddr{Net: "unix", Name: filepath.Join(fdtest.ShortDir(t), "s")}: {os.Getpid(), os.Geteuid(), os.Getegid()},
+		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}:                                 {0, -1, -1},
 	} {
 		l, err := net.Listen(address.Network(), address.String())
 		if err != nil {
@@ -29,9 +32,9 @@ func TestPeerCred(t *testing.T) {
 			t.Fatal(err)
 		}
 		server, _ := l.Accept()
-		_, _ = Hold([]syscall.Conn{client.(syscall.Conn), server.(syscall.Conn)}, func(fds []int) error {
+		_, _ = sys.Hold([]syscall.Conn{client.(syscall.Conn), server.(syscall.Conn)}, func(fds []int) error {
 			for _, fd := range fds {
-				pid, uid, gid, err := PeerCred(fd)
+				pid, uid, gid, err := sys.PeerCred(fd)
 				if got := [3]int{pid, uid, gid}; got != want || (err == nil) != (pid > 0) {
 					t.Errorf("%s: got the process, user and group %v, %v; want %v", address.Network(), got, err, want)
 				}

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // ends sends one request, and returns the error of a load that ends then, and may have lost some requests.
@@ -43,7 +45,7 @@ func TestLoadNoticesRefusal(t *testing.T) {
 	}
 	_ = l.Close()
 	none := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", filepath.Join(t.TempDir(), "none"))
+		return net.Dial("unix", filepath.Join(fdtest.ShortDir(t), "none"))
 	}}
 	for _, c := range []*Client{{URL: "http://" + l.Addr().String()}, {URL: "http://x", HTTP: http.Client{Transport: none}}} {
 		if ends(c, 1) == nil || c.lost != 0 || c.refused != 1 {

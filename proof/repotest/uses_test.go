@@ -82,6 +82,18 @@ var _ = Describe("unix.Poll", Label("tree"), func() {
 	})
 })
 
+var _ = Describe("a socket in a test", Label("tree"), func() {
+	// It finds a path that is joined at once, which is how they were written.
+	It("is not in t.TempDir, whose name can be too long, but in fdtest.ShortDir", func() {
+		joined := regexp.MustCompile(`\bt\.TempDir\(\)(, |\+)"/?(s|sock|socket|notify|listener|receiver)\b.*`)
+		for _, name := range filesBelow(".") {
+			if strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "proof/") {
+				Expect(joined.FindString(contents(name))).To(BeEmpty(), name)
+			}
+		}
+	})
+})
+
 var _ = Describe("a comment", Label("tree"), func() {
 	// Pages show the code of examples, and the comments of others are their output.
 	It("is at most 120 columns wide", func() {

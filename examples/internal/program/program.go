@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -151,8 +152,7 @@ var indentation = regexp.MustCompile(`(?m)^[ \t]+`)
 // Public copies the program to a directory that other users can enter, and returns the path of the copy.
 func Public(t testing.TB) string {
 	t.Helper()
-	dir := Must(os.MkdirTemp("", "scm-example"))
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := fdtest.ShortDir(t)
 	file := filepath.Join(dir, "program")
 	if out, err := exec.Command("install", os.Args[0], file).CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))

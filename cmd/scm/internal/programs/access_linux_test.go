@@ -15,15 +15,11 @@ import (
 // The modes of the socket and of its directories say who may connect.
 func TestClients(t *testing.T) {
 	fdtest.NeedRoot(t, "know that its user and group have names")
-	dir := filepath.Join(t.TempDir(), "dir")
+	parent := fdtest.ShortDir(t)
+	dir := filepath.Join(parent, "dir")
 	address := filepath.Join(dir, "socket")
-	for parent := dir; parent != os.TempDir(); parent = filepath.Dir(parent) {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(parent, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(os.Chmod(parent, 0o755), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
 	}
 	l, err := Listen(unix.SOCK_STREAM, address)
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"golang.org/x/sys/unix"
 )
 
 func TestList(t *testing.T) {
-	dir := t.TempDir() // a directory that only this user may search
+	dir := fdtest.ShortDir(t) // a directory that only this user may search
 	mine := named("user:", uint32(os.Getuid()))
 	want := map[string]string{} // the type and the clients, by the address
 	for _, l := range []struct{ typ, address, clients string }{
@@ -78,7 +79,8 @@ func TestList(t *testing.T) {
 		if want[l.Address] != typeAndClients || !slices.Equal(l.PIDs, []int{os.Getpid()}) || l.Executable != executable(os.Getpid()) {
 			t.Errorf("got %+v, want %s", l, want[l.Address])
 		}
-		line := fmt.Sprintf("\n%-7d %s %-25s %s\n", os.Getpid(), want[l.Address], executable(os.Getpid()), l.Address)
+		oneWord := strings.ReplaceAll(executable(os.Getpid()), " ", `\x20`)
+		line := fmt.Sprintf("\n%-7d %s %-25s %s\n", os.Getpid(), want[l.Address], oneWord, l.Address)
 		if !strings.Contains(text.String(), line) {
 			t.Errorf("no line %q in\n%s", line, &text)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
@@ -355,7 +356,7 @@ func TestPokeRejectedByAServerThatEnds(t *testing.T) {
 // The server gets its socket as from systemd, and a new one after each end.
 func TestPokeActivates(t *testing.T) {
 	for mode, want := range map[string][]string{"opath": {"path crash"}, "once": nil} {
-		address := filepath.Join(t.TempDir(), "socket")
+		address := filepath.Join(fdtest.ShortDir(t), "socket")
 		args := reexec.CommandLine("test server", mode, "stream", "/nonexistent/socket")
 		settle := short
 		if want == nil {
@@ -426,7 +427,7 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 	for _, first := range []string{"", "hello"} {
 		t.Run(first, func(t *testing.T) {
 			t.Parallel()
-			address := filepath.Join(t.TempDir(), "socket")
+			address := filepath.Join(fdtest.ShortDir(t), "socket")
 			s := start(t, reexec.CommandLine("lazy server", address, fmt.Sprint(len(first))), address)
 			o := PokeOptions{PID: s.pid, Address: address, Settle: short, Timeout: time.Second, First: []byte(first)}
 			began := time.Now()
@@ -463,7 +464,7 @@ func lazyServer(args []string) {
 // A server that closes a connection, or ends, after the beginning of a message has received its descriptors.
 func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
 	for _, then := range []string{"close", "exit"} {
-		address := filepath.Join(t.TempDir(), "socket")
+		address := filepath.Join(fdtest.ShortDir(t), "socket")
 		args := reexec.CommandLine("lazy server", address, "8", then)
 		if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); !slices.Equal(got, []string{"second untried"}) {
 			t.Errorf("%s: got %q", then, got)
@@ -473,7 +474,7 @@ func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
 
 // The path of a socket may contain the PID of the server, also of one that is started again.
 func TestPokeAPattern(t *testing.T) {
-	pattern := filepath.Join(t.TempDir(), "socket-*")
+	pattern := filepath.Join(fdtest.ShortDir(t), "socket-*")
 	script := `exec "$@" "${SOCK%\*}$$"`
 	args := reexec.CommandLine("test server", "opath", "stream")
 	args = append([]string{"sh", "-c", script, "sh"}, args...)
@@ -508,7 +509,7 @@ func TestPokeSendsFirst(t *testing.T) {
 
 // If a server cannot be poked, the error says why.
 func TestPokeErrors(t *testing.T) {
-	address := filepath.Join(t.TempDir(), "socket")
+	address := filepath.Join(fdtest.ShortDir(t), "socket")
 	sh := func(script string) []string { return []string{"sh", "-c", script} }
 	for _, c := range []struct {
 		want string
@@ -531,7 +532,7 @@ func TestPokeErrors(t *testing.T) {
 	}
 	// The type of the socket is wrong.
 	for typ, o := range map[string]PokeOptions{"dgram": {Type: unix.SOCK_STREAM}, "stream": {Type: unix.SOCK_DGRAM}, "seqpacket": {Type: unix.SOCK_STREAM}} {
-		for _, address := range []string{filepath.Join(t.TempDir(), "socket"), "@" + filepath.Join(t.TempDir(), "socket")} {
+		for _, address := range []string{filepath.Join(fdtest.ShortDir(t), "socket"), "@" + filepath.Join(fdtest.ShortDir(t), "socket")} {
 			o.PID, o.Address, o.Settle, o.Timeout = start(t, reexec.CommandLine("test server", "all", typ, address), address).pid, address, short, time.Millisecond
 			if _, err := Poke(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the socket has another --type: "+typ) {
 				t.Errorf("%s at %s: got %v", typ, address, err)

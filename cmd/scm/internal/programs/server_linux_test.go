@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ const limit = time.Minute
 // testServer returns the command of a test server, and its address.
 func testServer(t *testing.T, mode, typ string) ([]string, string) {
 	t.Helper()
-	address := filepath.Join(t.TempDir(), "socket")
+	address := filepath.Join(fdtest.ShortDir(t), "socket")
 	return reexec.CommandLine("test server", mode, typ, address), address
 }
 
