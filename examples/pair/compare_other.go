@@ -11,5 +11,5 @@ func ready() {}
 
 func compare(func(parent, child string) *exec.Cmd) error {
 	fmt.Println("cgo and pure Go: not compared: the recorder runs only on Linux")
-	return nil
+	return mayLeaveOut()
 }
