@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
@@ -128,6 +129,18 @@ var (
 
 // nilError returns the error for an argument or receiver that is nil.
 func nilError(what string) error { return sys.Error("scm: "+what+" is nil", os.ErrInvalid) }
+
+// checkPresent returns an error if c is nil, a nil pointer of any type, or a Conn or Listener without a
+// socket. The methods of package net's connections panic on a nil pointer.
+func checkPresent(what string, c any) error {
+	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nilError(what)
+	}
+	if own, ok := c.(interface{ checkLiteral(self any) error }); ok { // a Conn, a Listener, or a struct that embeds one
+		return own.checkLiteral(c)
+	}
+	return nil
+}
 
 var errNoWatches = sys.Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", sys.ENOSPC)
 

@@ -33,6 +33,23 @@ func (c *Conn) sendSocket(what string, socket any) error {
 	return c.fail("write", err)
 }
 
+// startSend makes Close leave the file of a socket in place, because the receiver may answer before the send
+// has returned. If the send fails, end restores the setting, unless it cannot be read.
+func startSend(socket syscall.Conn) (end func(sent bool)) {
+	if _, err := rawConn("socket", socket); err != nil {
+		return func(bool) {}
+	}
+	// a Conn, a Listener, or a struct that embeds one
+	if own, ok := socket.(interface{ socketFile() (*socketFile, any) }); ok {
+		if file, owner := own.socketFile(); file != nil && file.theirs == nil {
+			file.startSend()
+			return func(sent bool) { file.endSend(owner, sent) }
+		}
+	}
+	unlinkOnClose(socket, false)
+	return func(bool) {}
+}
+
 // RecvConn receives a connection that SendConn, or OpenSSH with ProxyUseFdpass, sent: one descriptor and any
 // byte. The caller must close the result, which [net.FileConn] creates, with O_NONBLOCK set. Without exactly one
 // descriptor, it fails as RecvFile does. It also rejects other files (ENOTSOCK) and listeners (EINVAL). An

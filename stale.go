@@ -108,6 +108,14 @@ func (f *socketFile) keep(owner any, kept bool) {
 	}
 }
 
+// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not every kind of socket has one, and some
+// kinds have it only on some systems.
+func unlinkOnClose(socket any, unlink bool) {
+	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
+		owner.SetUnlinkOnClose(unlink)
+	}
+}
+
 // startSend makes remove leave the file in place until the caller calls endSend.
 func (f *socketFile) startSend() {
 	f.mu.Lock()
