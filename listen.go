@@ -166,35 +166,53 @@ func (config Config) bind(ctx context.Context, network, addr string, create bind
 		return nil, nil, err
 	}
 	defer name.close()
-	made, err = create(ctx, network, name.text)
-	unlock := func() {}
-	if sys.InUse(err) && !isAbstract(addr) {
-		if unlock, err = removeStale(ctx, addr, name.text); err != nil {
-			return nil, nil, name.explain(err)
-		}
-		made, err = create(ctx, network, name.text)
-	}
-	if sys.InUse(err) { // another process has just bound the path, or has the abstract name
+	bind := func() (netSocket, error) { return create(ctx, network, name.text) }
+	if !isAbstract(addr) {
+		made, file, err = config.bindPath(ctx, addr, name.text, bind)
+	} else if made, err = bind(); sys.InUse(err) {
 		err = sys.ErrLive
 	}
-	left := afterBind(err) // whether the socket is closed, but has left its file
-	if err == nil && !isAbstract(addr) {
-		if file, err = newSocketFile(addr, made, nil); err != nil {
-			left = true
-		} else if err = file.setMode(config.Mode); err != nil {
-			_ = file.remove()
+	return made, file, name.explain(err)
+}
+
+// bindPath is bind for a path, which name is a short name for.
+func (config Config) bindPath(ctx context.Context, path, name string, bind func() (netSocket, error)) (netSocket, *socketFile, error) {
+	made, file, left, err := config.createFile(path, bind)
+	if sys.InUse(err) {
+		unlock, failed := removeStale(ctx, path, name)
+		if failed != nil {
+			return nil, nil, failed
 		}
-		if err != nil {
-			_ = made.Close()
+		made, file, left, err = config.createFile(path, bind)
+		if sys.InUse(err) { // another process has just bound the path
+			err = sys.ErrLive
 		}
+		unlock()
 	}
-	unlock()
-	if left && !isAbstract(addr) {
-		if unlock, err := removeStale(context.Background(), addr, name.text); err == nil {
+	if left {
+		if unlock, failed := removeStale(context.Background(), path, name); failed == nil {
 			unlock()
 		}
 	}
-	return made, file, name.explain(err)
+	return made, file, err
+}
+
+// createFile creates a socket and its file, whose permissions it sets. On error no socket is open. left reports
+// whether the socket file was left.
+func (config Config) createFile(path string, bind func() (netSocket, error)) (made netSocket, file *socketFile, left bool, err error) {
+	if made, err = bind(); err != nil {
+		return nil, nil, afterBind(err), err
+	}
+	if file, err = newSocketFile(path, made, nil); err != nil {
+		left = true
+	} else if err = file.setMode(config.Mode); err != nil {
+		_ = file.remove()
+	}
+	if err != nil {
+		_ = made.Close()
+		return nil, nil, left, err
+	}
+	return made, file, false, nil
 }
 
 // listen is a binder.
