@@ -21,7 +21,7 @@ import (
 func TestTakeDuringARead(t *testing.T) {
 	const clients, requests = 8, 200
 	before := fdtest.Take()
-	l, err := scm.Listen(context.Background(), "unix", filepath.Join(t.TempDir(), "socket"))
+	l, err := scm.Listen(context.Background(), "unix", filepath.Join(fdtest.ShortDir(t), "socket"))
 	must(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(printText), ConnContext: withConn}
 	served := make(chan error, 1)

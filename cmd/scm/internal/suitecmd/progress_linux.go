@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newProgress shows the progress of the run of a plan on f until stop is called. On a terminal it replaces one line, and
-// removes it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each
+// newProgress shows the progress of the run of a plan on f until stop is called. On a terminal it replaces one line,
+// and removes it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each
 // result. If the run is about some of the peers, the line counts their cases, like the last line of the run, but not
 // the control.
 func newProgress(f *os.File, p *plan) (count func(scenario.Result), stop func()) {
