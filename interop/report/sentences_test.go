@@ -52,6 +52,22 @@ func TestSentences(t *testing.T) {
 	}
 }
 
+// The example of a cause is the first of the shortest cases. One whose descriptors have fewer digits is not shorter, so
+// the example is one with the runner, whose cases are first.
+func TestExampleOfACause(t *testing.T) {
+	failed := func(name string, transcript ...string) scenario.Result {
+		return scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: transcript,
+			Findings: []scenario.Finding{{Check: scenario.CheckLeak, Peer: "mine"}}}
+	}
+	r := &Report{Cases: []scenario.Result{
+		failed("a/b/stream/runner/mine", "A> use sock=80 fds=181", "A< ok", "A> end"),
+		failed("a/c/stream/runner/mine", "A> use sock=80 fds=181", "A< ok"),
+		failed("a/c/stream/other/mine", "A> use sock=3 fds=4", "A< ok")}}
+	if list := r.Causes(); len(list) != 1 || list[0].Example.Name != "a/c/stream/runner/mine" {
+		t.Errorf("got %+v, want one cause, with a/c/stream/runner/mine as the example", list)
+	}
+}
+
 // Each reason of an expected failure is listed once, with the shortest of its cases.
 func TestExpectedFailures(t *testing.T) {
 	expected := func(name string, transcript ...string) scenario.Result {

@@ -256,14 +256,22 @@ func (r Result) Unexpected() bool {
 	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky
 }
 
-// ReadingEffort estimates how long it takes to read the case. The unit is about one character.
+// ReadingEffort estimates how long it takes to read the case. The unit is about one character, and a number
+// counts as one: a case is not easier to read because its partner has fewer descriptors open.
 func (r Result) ReadingEffort() (characters int) {
 	characters = 500 * len(r.Findings)
 	for _, l := range r.Transcript {
 		characters += 20 + len(l)
+		for i := 1; i < len(l); i++ {
+			if isDigit(l[i-1]) && isDigit(l[i]) {
+				characters--
+			}
+		}
 	}
 	return characters
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // A RunResult contains the results of a run and the errors that affected the run as a whole.
 type RunResult struct {
