@@ -32,7 +32,7 @@
 //
 // Send and Recv return when they have sent or received a whole message, and retry after EINTR. If the
 // other end is closed, Send returns EPIPE (without raising SIGPIPE), ECONNRESET or, on a datagram socket,
-// ECONNREFUSED.
+// ECONNREFUSED and then ENOTCONN.
 //
 // One goroutine may send while another receives. Do not make two calls in the same direction concurrently:
 // a message can take more than one system call, and the messages would mix.
@@ -87,7 +87,7 @@
 //
 // On a datagram or seqpacket socket, each system call sends or receives one whole message. A *FormatError,
 // an *scm.ExpectError or a timeout affects only that message, and io.ErrUnexpectedEOF does not occur. The
-// conversation ends with io.EOF on a seqpacket socket, and with EPIPE, ECONNRESET or ECONNREFUSED.
+// conversation ends with io.EOF on a seqpacket socket, and with the errors of a closed other end.
 //
 // The error for a truncated message is a *FormatError. Outside Linux, if the descriptor table is full, it
 // wraps an *scm.TruncatedError instead. The kernel truncates control data (MSG_CTRUNC) if the message has too
