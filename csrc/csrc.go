@@ -59,9 +59,9 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 	var r C.ssize_t
 	switch {
 	case len(m.Buffers) > C.SCM_CGO_SOME:
-		r = many(sock, m, &c, flags, false)
+		r = sendMany(sock, m, &c, flags)
 	case len(m.Buffers) > 1 || len(m.FDs) > fewFDs:
-		r = some(sock, m, &c, flags, false)
+		r = sendSome(sock, m, &c, flags)
 	default:
 		var fds [fewFDs]C.int
 		put(fds[:], m.FDs)
@@ -79,9 +79,9 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	var r C.ssize_t
 	switch {
 	case len(m.Buffers) > C.SCM_CGO_SOME:
-		r = many(sock, m, &c, flags, true)
+		r = recvMany(sock, m, &c, flags)
 	case len(m.Buffers) > 1 || len(m.FDs) > fewFDs:
-		r = some(sock, m, &c, flags, true)
+		r = recvSome(sock, m, &c, flags)
 	default:
 		var fds [fewFDs]C.int
 		r = C.scm_cgo_recv_one(C.int(sock), &c, base(first(m)), &fds[0], base(m.Name), C.int(flags))
@@ -119,33 +119,41 @@ func parts(m *msg.Message) (c C.struct_scm_cgo_message) {
 	return c
 }
 
-// some and many send or receive a message with a list of buffers. They are separate because many needs a
-// larger stack, in Go and in C.
+// sendSome, recvSome, sendMany and recvMany pass a message with a list of buffers. Many buffers need a larger stack,
+// in Go and in C, so these functions are not inlined.
 //
 //go:noinline
-func some(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int, receive bool) (r C.ssize_t) {
+func sendSome(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) C.ssize_t {
 	var fds [msg.MaxFDs]C.int
-	at, size := someBuffers(m.Buffers)
-	if receive {
-		r = C.scm_cgo_recv_some(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
-		take(m, c, fds[:])
-		return r
-	}
+	at, lengths := someBuffers(m.Buffers)
 	put(fds[:], m.FDs)
-	return C.scm_cgo_send_some(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+	return C.scm_cgo_send_some(C.int(sock), c, at, &lengths[0], &fds[0], base(m.Name), C.int(flags))
 }
 
 //go:noinline
-func many(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int, receive bool) (r C.ssize_t) {
+func recvSome(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) C.ssize_t {
 	var fds [msg.MaxFDs]C.int
-	at, size := manyBuffers(m.Buffers)
-	if receive {
-		r = C.scm_cgo_recv_many(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
-		take(m, c, fds[:])
-		return r
-	}
+	at, lengths := someBuffers(m.Buffers)
+	r := C.scm_cgo_recv_some(C.int(sock), c, at, &lengths[0], &fds[0], base(m.Name), C.int(flags))
+	take(m, c, fds[:])
+	return r
+}
+
+//go:noinline
+func sendMany(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) C.ssize_t {
+	var fds [msg.MaxFDs]C.int
+	at, lengths := manyBuffers(m.Buffers)
 	put(fds[:], m.FDs)
-	return C.scm_cgo_send_many(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+	return C.scm_cgo_send_many(C.int(sock), c, at, &lengths[0], &fds[0], base(m.Name), C.int(flags))
+}
+
+//go:noinline
+func recvMany(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) C.ssize_t {
+	var fds [msg.MaxFDs]C.int
+	at, lengths := manyBuffers(m.Buffers)
+	r := C.scm_cgo_recv_many(C.int(sock), c, at, &lengths[0], &fds[0], base(m.Name), C.int(flags))
+	take(m, c, fds[:])
+	return r
 }
 
 // someBuffers and manyBuffers return the addresses and the lengths of buffers. They return them by value: cgo

@@ -123,20 +123,6 @@ scm_cgo_recv_one(int sock, struct scm_cgo_message *c, char *p, int *fds, char *n
 	return scm_cgo_recv(sock, c, &iov, fds, name, flags);
 }
 
-/*
- * The addresses of more buffers are passed in a struct by value, which cgo treats like
- * separate arguments.
- */
-#define SCM_CGO_SOME 64
-
-struct scm_cgo_some {
-	char *p[SCM_CGO_SOME];
-};
-
-struct scm_cgo_many {
-	char *p[SCM_MAX_IOV];
-};
-
 /* Fill in the buffers of c, but no more than most. */
 static inline void
 scm_cgo_fill(struct iovec *iov, size_t most, const struct scm_cgo_message *c, char *const *p,
@@ -150,44 +136,36 @@ scm_cgo_fill(struct iovec *iov, size_t most, const struct scm_cgo_message *c, ch
 	}
 }
 
-static inline ssize_t
-scm_cgo_send_some(int sock, struct scm_cgo_message *c, struct scm_cgo_some at, const size_t *len,
-    int *fds, char *name, int flags)
-{
-	struct iovec iov[SCM_CGO_SOME];
+/*
+ * The functions for up to most buffers. Their addresses are passed in a struct by value, which
+ * cgo treats like separate arguments.
+ */
+#define SCM_CGO_LISTS(size, most) \
+	struct scm_cgo_##size { \
+		char *p[most]; \
+	}; \
+\
+	static inline ssize_t scm_cgo_send_##size(int sock, struct scm_cgo_message *c, \
+	    struct scm_cgo_##size at, const size_t *len, int *fds, char *name, int flags) \
+	{ \
+		struct iovec iov[most]; \
+\
+		scm_cgo_fill(iov, most, c, at.p, len); \
+		return scm_cgo_send(sock, c, iov, fds, name, flags); \
+	} \
+\
+	static inline ssize_t scm_cgo_recv_##size(int sock, struct scm_cgo_message *c, \
+	    struct scm_cgo_##size at, const size_t *len, int *fds, char *name, int flags) \
+	{ \
+		struct iovec iov[most]; \
+\
+		scm_cgo_fill(iov, most, c, at.p, len); \
+		return scm_cgo_recv(sock, c, iov, fds, name, flags); \
+	}
 
-	scm_cgo_fill(iov, SCM_CGO_SOME, c, at.p, len);
-	return scm_cgo_send(sock, c, iov, fds, name, flags);
-}
+#define SCM_CGO_SOME 64
 
-static inline ssize_t
-scm_cgo_recv_some(int sock, struct scm_cgo_message *c, struct scm_cgo_some at, const size_t *len,
-    int *fds, char *name, int flags)
-{
-	struct iovec iov[SCM_CGO_SOME];
-
-	scm_cgo_fill(iov, SCM_CGO_SOME, c, at.p, len);
-	return scm_cgo_recv(sock, c, iov, fds, name, flags);
-}
-
-static inline ssize_t
-scm_cgo_send_many(int sock, struct scm_cgo_message *c, struct scm_cgo_many at, const size_t *len,
-    int *fds, char *name, int flags)
-{
-	struct iovec iov[SCM_MAX_IOV];
-
-	scm_cgo_fill(iov, SCM_MAX_IOV, c, at.p, len);
-	return scm_cgo_send(sock, c, iov, fds, name, flags);
-}
-
-static inline ssize_t
-scm_cgo_recv_many(int sock, struct scm_cgo_message *c, struct scm_cgo_many at, const size_t *len,
-    int *fds, char *name, int flags)
-{
-	struct iovec iov[SCM_MAX_IOV];
-
-	scm_cgo_fill(iov, SCM_MAX_IOV, c, at.p, len);
-	return scm_cgo_recv(sock, c, iov, fds, name, flags);
-}
+SCM_CGO_LISTS(some, SCM_CGO_SOME)
+SCM_CGO_LISTS(many, SCM_MAX_IOV)
 
 #endif

@@ -66,7 +66,7 @@ const fewBuffers = 8
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
 	if len(m.Buffers) > fewBuffers {
-		return transferMany(sock, m, flags, false)
+		return sendMany(sock, m, flags)
 	}
 	if err := check(m); err != nil {
 		return err
@@ -84,7 +84,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
 	if len(m.Buffers) > fewBuffers {
-		return transferMany(sock, m, flags, true)
+		return recvMany(sock, m, flags)
 	}
 	if err := check(m); err != nil {
 		return err
@@ -99,19 +99,26 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	return recv(sock, &iov[0], c.bytes()[:room], m, flags)
 }
 
-// transferMany sends or receives a message with every buffer that the kernel accepts.
+// sendMany and recvMany are Send and Recv with space for every buffer that the kernel accepts.
 //
 //go:noinline
-func transferMany(sock int32, m *msg.Message, flags int, receive bool) error {
+func sendMany(sock int32, m *msg.Message, flags int) error {
 	if err := check(m); err != nil {
 		return err
 	}
 	var c control
 	iov := iovecs[[msg.MaxBuffers]unix.Iovec](m.Buffers)
-	if receive {
-		return recv(sock, &iov[0], c.bytes()[:ControlRoom(m)], m, flags)
-	}
 	return send(sock, &iov[0], c.bytes(), m, flags)
+}
+
+//go:noinline
+func recvMany(sock int32, m *msg.Message, flags int) error {
+	if err := check(m); err != nil {
+		return err
+	}
+	var c control
+	iov := iovecs[[msg.MaxBuffers]unix.Iovec](m.Buffers)
+	return recv(sock, &iov[0], c.bytes()[:ControlRoom(m)], m, flags)
 }
 
 // iovecs returns the addresses and lengths of buffers. It returns them by value, because a helper that stores

@@ -90,7 +90,7 @@ var faults = []Fault{
 	{What: "iov_base of an empty buffer is NULL", Field: "iov_base",
 		Edits: []Edit{{"csrc/csrc.go", "range bufs {\n\t\tat.p[i], size[i] = base(b),", "range bufs {\n\t\tif len(b) == 0 {\n\t\t\tb = nil\n\t\t}\n\t\tat.p[i], size[i] = base(b),"}}},
 	{What: "the payload has a wrong byte", Field: "payload",
-		Edits: []Edit{{"csrc/scm_rights_cgo.h", "\treturn scm_cgo_send(sock, c, iov, fds, name, flags);\n}\n\nstatic inline ssize_t\nscm_cgo_recv_some(", "\tif (c->iovlen > 0 && at.p[0] != NULL)\n\t\tat.p[0][0]++;\n\treturn scm_cgo_send(sock, c, iov, fds, name, flags);\n}\n\nstatic inline ssize_t\nscm_cgo_recv_some("}}},
+		Edits: []Edit{{"csrc/scm_rights_cgo.h", "\treturn scm_cgo_send(sock, c, iov, fds, name, flags); \\\n", "\tif (c->iovlen > 0 && at.p[0] != NULL) at.p[0][0]++; return scm_cgo_send(sock, c, iov, fds, name, flags); \\\n"}}},
 	{What: "cmsg_level is wrong", Field: "cmsg_level",
 		Edits: []Edit{{"csrc/private.h", "cmsg->cmsg_level = SOL_SOCKET;", "cmsg->cmsg_level = SOL_SOCKET + 1;"}}},
 	{What: "cmsg_data has the wrong user", Field: "SCM_CREDENTIALS, uid",
