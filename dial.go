@@ -127,9 +127,6 @@ func (config Config) DialPacket(ctx context.Context, network, local, addr string
 		_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, local); return nil })
 	}
 	c.local = unixAddr(network, local)
-	if at, ok := c.UnixConn.LocalAddr().(*net.UnixAddr); ok { // no other code uses it yet
-		*at = *c.local
-	}
 	return c, nil
 }
 

@@ -61,9 +61,6 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 	}
 	defer func() { _ = f.Close() }()
 	conn, err := net.FileConn(f)
-	if u, ok := conn.(*net.UnixConn); ok { // no other code uses its address yet
-		*u.LocalAddr().(*net.UnixAddr) = *wholeAddr(f, u.LocalAddr())
-	}
 	return conn, c.fail("read", err)
 }
 
@@ -77,9 +74,6 @@ func (c *Conn) RecvListener() (net.Listener, error) {
 	}
 	defer func() { _ = f.Close() }()
 	l, err := net.FileListener(f)
-	if u, ok := l.(*net.UnixListener); ok {
-		*u.Addr().(*net.UnixAddr) = *wholeAddr(f, u.Addr())
-	}
 	return l, c.fail("read", err)
 }
 

@@ -135,7 +135,9 @@ func (in *inherited) bound() net.Addr {
 		at = c.LocalAddr()
 	}
 	if u, ok := at.(*net.UnixAddr); ok { // package net ends an abstract name at its first zero byte
-		_ = withFD(in.file, func(fd int) error { u.Name = sys.LocalName(fd, u.Name); return nil })
+		whole := net.UnixAddr{Net: u.Net, Name: u.Name}
+		_ = withFD(in.file, func(fd int) error { whole.Name = sys.LocalName(fd, u.Name); return nil })
+		at = &whole
 	}
 	if at != nil { // an error, such as EMFILE, may be temporary
 		in.at.Store(at)
