@@ -34,6 +34,7 @@ var buildDir string
 func TestMain(m *testing.M) {
 	process.Main()
 	reexec.Main()
+	fdtest.UseShortTemp()
 	code := m.Run()
 	if buildDir != "" {
 		_ = os.RemoveAll(buildDir)

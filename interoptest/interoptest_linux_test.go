@@ -50,6 +50,7 @@ func (f faulty) Recv(r peer.Room) (peer.Received, error) {
 
 // TestMain prints to standard output, as tests of other modules may, also in a process that is a peer.
 func TestMain(m *testing.M) {
+	fdtest.UseShortTemp()
 	println("TestMain")
 	_, _ = os.Stdout.WriteString("TestMain\n")
 	os.Exit(m.Run())

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 	recorder.Main()
 	process.Main()
 	reexec.Main()
+	fdtest.UseShortTemp()
 	// Under nohup, SIGHUP is ignored, and in the background of a script, SIGINT.
 	// Processes that the tests start would inherit that. A signal that is handled
 	// here has its default action in them.
@@ -56,7 +57,7 @@ func (s suite) Run() int {
 
 // buildPrograms builds scm, the faulty peers and listenfds once, in a directory that is accessible to any user.
 var buildPrograms = sync.OnceValue(func() error {
-	dir, err := os.MkdirTemp(fdtest.ShortTemp(), "scm-command-")
+	dir, err := os.MkdirTemp("", "scm-command-")
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,14 @@ func ShortTemp() string {
 	return "/tmp"
 }
 
+// UseShortTemp makes ShortTemp the directory for temporary files of this process and of its children. A TestMain calls
+// it if examples, or programs that the tests run, have sockets or make commands there.
+func UseShortTemp() {
+	if err := os.Setenv("TMPDIR", ShortTemp()); err != nil {
+		panic(err)
+	}
+}
+
 // searchable reports whether every user may search the directory.
 func searchable(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {

@@ -26,9 +26,7 @@ const EventuallyVariable = "GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT"
 // Main is the body of a suite's TestMain. It runs the child that this process is, or the tests.
 func Main(m *testing.M) {
 	reexec.Main()
-	if err := os.Setenv("TMPDIR", fdtest.ShortTemp()); err != nil { // specs, examples and children have sockets there
-		panic(err)
-	}
+	fdtest.UseShortTemp()
 	if os.Getenv(EventuallyVariable) == "" {
 		gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's default of one second is too short on a busy machine
 	}

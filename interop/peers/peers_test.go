@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func must(t testing.TB, err error) {
@@ -114,7 +116,7 @@ func TestBuild(t *testing.T) {
 		t.Skip(err) // Windows, Plan 9 and wasm
 	}
 	t.Setenv("MAKEFLAGS", "--jobserver-auth=3,4")
-	root, out := t.TempDir(), filepath.Join(t.TempDir(), "peers")
+	root, out := fdtest.ShortDir(t), filepath.Join(fdtest.ShortDir(t), "peers")
 	var log bytes.Buffer
 	list := build(context.Background(), toy, root, out, nil, &log)
 
@@ -150,11 +152,11 @@ func TestBuild(t *testing.T) {
 	if !strings.Contains(log.String(), "first\nno luck\npeers: bad: the build failed\n") {
 		t.Errorf("the log does not contain the output of a failed build:\n%s", &log)
 	}
-	list = build(context.Background(), toy, root, t.TempDir(), []string{"b", "no-such"}, &log)
+	list = build(context.Background(), toy, root, fdtest.ShortDir(t), []string{"b", "no-such"}, &log)
 	if len(list) != 2 || list[0].Name != "b" || list[0].Why != "" || !list[1].Broken || !strings.Contains(list[1].Why, "no such peer") {
 		t.Errorf("built by name: got %+v", list)
 	}
-	list = build(context.Background(), toy, root, t.TempDir(), []string{"sh", "b"}, &log)
+	list = build(context.Background(), toy, root, fdtest.ShortDir(t), []string{"sh", "b"}, &log)
 	if n := len(slices.DeleteFunc(list, func(b Built) bool { return b.Name != "b" })); n != 1 {
 		t.Errorf("selected by language and by name: got %d times, want once", n)
 	}
@@ -225,8 +227,8 @@ func TestArchive(t *testing.T) {
 	}
 	r := registry{Builds: slices.Clone(toy.Builds), Peers: slices.Clone(toy.Peers)}
 	r.Builds[0].Archives = []string{"arm", "386"}
-	dir := filepath.Join(t.TempDir(), "new")
-	list, err := archive(context.Background(), r, t.TempDir(), t.TempDir(), dir, "arm", io.Discard)
+	dir := filepath.Join(fdtest.ShortDir(t), "new")
+	list, err := archive(context.Background(), r, fdtest.ShortDir(t), fdtest.ShortDir(t), dir, "arm", io.Discard)
 	if err != nil || len(list) != len(r.Peers) {
 		t.Fatalf("got %+v, %v", list, err)
 	}
@@ -237,7 +239,7 @@ func TestArchive(t *testing.T) {
 		}
 	}
 	r.Builds[1].Archives = []string{"all"}
-	if _, err := archive(context.Background(), r, t.TempDir(), t.TempDir(), dir, "arm", io.Discard); err == nil || err.Error() != "peer broken: sh: exit status 3: no luck" {
+	if _, err := archive(context.Background(), r, fdtest.ShortDir(t), fdtest.ShortDir(t), dir, "arm", io.Discard); err == nil || err.Error() != "peer broken: sh: exit status 3: no luck" {
 		t.Errorf("an archive without a peer that could not be built: %v", err)
 	}
 }
