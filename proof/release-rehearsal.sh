@@ -33,11 +33,13 @@ user() {
 	env -C "$work/user" GOFLAGS=-modcacherw GOMODCACHE="$modules" GOBIN="$work/bin" GONOPROXY="$module" GONOSUMDB="$module" "$@"
 }
 
-# pair CGO_ENABLED TAGS: builds the child of README's pair, and passes a file to it and back.
-pair() {
-	user env CGO_ENABLED="$1" go build -tags "$2" -o child .
-	[ "$(user ./parent ./child <"$work/user/file")" = 'the contents of a file' ]
-	say "README's pair: CGO_ENABLED=$1 ${2:+-tags $2 }works"
+# pass CGO_ENABLED TAGS: builds README's program, and passes a file with it to itself and to the program in docs/c.md.
+pass() {
+	user env CGO_ENABLED="$1" go build -tags "$2" -o pass .
+	for receive in ./pass ./receive; do
+		[ "$(user ./pass file | { read -r _ && user "$receive"; })" = 'the contents of a file' ]
+	done
+	say "README's program: CGO_ENABLED=$1 ${2:+-tags $2 }works"
 }
 
 rm -rf --one-file-system "$work"
@@ -60,9 +62,9 @@ git clone -q --bare . "$work/scm.git"
 say "one commit with the tags ${tags[*]}"
 
 cd "$work/user"
-# README's first blocks in C and in Go.
-awk '/^```(c|go)$/ && !seen[$0]++ { to = $0 ~ /go/ ? "child.go" : "../parent.c"; next }
-	/^```$/ { to = "" } to { print >to }' "$tree/README.md"
+# README's first block in Go, and the first in C of docs/c.md.
+awk '/^```(c|go)$/ && !seen[$0]++ { to = $0 ~ /go/ ? "main.go" : "../receive.c"; next }
+	/^```$/ { to = "" } to { print >to }' "$tree/README.md" "$tree/docs/c.md"
 printf 'the contents of a file' >file
 cat >faulty/faulty.go <<'END'
 package faulty
@@ -108,10 +110,10 @@ make -C "$work/scm_rights-$version" install PREFIX="$work/usr" >"$work/install.l
 export PKG_CONFIG_PATH=$work/usr/lib/pkgconfig LD_LIBRARY_PATH=$work/usr/lib
 [ "$(pkg-config --modversion scm_rights)" = "$version" ]
 # shellcheck disable=SC2046 # these are several arguments
-cc "$work/parent.c" $(pkg-config --cflags --libs scm_rights) -o "$work/user/parent"
-pair 1 ''
-pair 1 scm_purego
-pair 0 ''
+cc "$work/receive.c" $(pkg-config --cflags --libs scm_rights) -o "$work/user/receive"
+pass 1 ''
+pass 1 scm_purego
+pass 0 ''
 
 if [ "$(id -u)" != 0 ] || ! command -v mmdebstrap >/dev/null; then
 	say 'skip: the shell steps of the workflows, which need root and mmdebstrap'

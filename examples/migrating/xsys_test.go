@@ -41,13 +41,13 @@ func recvFile(conn *net.UnixConn) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), "received"), nil
 }
 
-// README.md shows sendFile and recvFile beside the two lines of scm.
-func TestREADME(t *testing.T) {
-	page, source := program.ReadFlat("../../README.md"), program.ReadFlat("xsys_test.go")
+// docs/migrating.md shows sendFile and recvFile.
+func TestPageShowsXSys(t *testing.T) {
+	page, source := program.ReadFlat("../../docs/migrating.md"), program.ReadFlat("xsys_test.go")
 	_, code, _ := strings.Cut(source, "\nfunc sendFile(")
-	code, _, _ = strings.Cut(code, "\n\n// README.md")
+	code, _, _ = strings.Cut(code, "\n\n// docs/migrating.md")
 	if !strings.Contains(page, "\nfunc sendFile("+code) {
-		t.Errorf("README.md does not have\n%s", code)
+		t.Errorf("docs/migrating.md does not have\n%s", code)
 	}
 }
 
@@ -58,7 +58,7 @@ func open(t *testing.T) int {
 	return len(entries)
 }
 
-// The faults of recvFile that README.md names, and the same messages received by RecvFile.
+// The faults of recvFile that README.md and docs/migrating.md name, and the same messages received by RecvFile.
 func TestFaultsOfRecvFile(t *testing.T) {
 	if strconv.IntSize == 32 {
 		t.Skip("on a 32-bit system, the buffer has no space for a second descriptor")

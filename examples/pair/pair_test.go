@@ -122,13 +122,13 @@ func TestStep(t *testing.T) {
 	_ = pair.Wait() // it fails
 }
 
-// README.md shows the parent in C and the child in Go.
-func TestREADME(t *testing.T) {
-	readme := program.Must(os.ReadFile("../../README.md"))
+// docs/c.md shows the parent in C and the child in Go.
+func TestPage(t *testing.T) {
+	page := program.Must(os.ReadFile("../../docs/c.md"))
 	for _, name := range []string{"c/parent.c", "child/main.go"} {
 		source := program.Must(os.ReadFile(name))
-		if lines := bytes.Count(source, []byte("\n")); lines > 20 || !bytes.Contains(readme, source) {
-			t.Errorf("README.md does not contain %s, or it has more than 20 lines: %d", name, lines)
+		if lines := bytes.Count(source, []byte("\n")); lines > 20 || !bytes.Contains(page, source) {
+			t.Errorf("docs/c.md does not contain %s, or it has more than 20 lines: %d", name, lines)
 		}
 	}
 }

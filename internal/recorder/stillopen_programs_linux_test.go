@@ -248,7 +248,7 @@ func TestStillOpenInPrograms(t *testing.T) {
 	needsProgram(t, "go")
 	bin := t.TempDir()
 	scm := filepath.Join(bin, "scm")
-	mustBuild(t, "go", "build", "-o", bin+"/", root+"/cmd/scm", root+"/examples/pass/fetch",
+	mustBuild(t, "go", "build", "-o", bin+"/", root+"/cmd/scm", root+"/examples/pass",
 		root+"/examples/mycat/go/mycat", root+"/examples/mycat/go/openfile")
 	for _, c := range []struct {
 		name string
@@ -263,8 +263,8 @@ func TestStillOpenInPrograms(t *testing.T) {
 			mustBuild(t, slices.Concat(compiler(t), []string{"-I" + root + "/csrc", "-o", binary, source}, library)...)
 			return program{cmd: exec.Command(binary), send: true, lines: 1}
 		}},
-		{"examples/pass/fetch", func(*testing.T, string) program {
-			return program{cmd: exec.Command(bin + "/fetch"), send: true, lines: 0}
+		{"examples/pass", func(*testing.T, string) program {
+			return program{cmd: exec.Command(bin + "/pass"), send: true, lines: 0}
 		}},
 		{"scm recv", func(t *testing.T, _ string) program {
 			return program{cmd: exec.Command(scm, "recv", "--connect", "socket"), send: true, lines: anyNumber}

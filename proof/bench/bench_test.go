@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -77,6 +78,32 @@ func TestPage(t *testing.T) {
 	text := string(must(os.ReadFile("testdata/tables.md")))
 	if again := tables(recorded(text)); again != text {
 		t.Errorf("the tables are not read as they are; make proof-bench KEEP=1 would write\n%s", again)
+	}
+}
+
+// README.md shows some rows of the tables.
+func TestREADME(t *testing.T) {
+	rows := recorded(string(must(os.ReadFile("testdata/tables.md")))).Rows
+	cell := func(load, way string) string {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.Load == load && r.Way == way })
+		if i < 0 {
+			t.Fatalf("no row of %s for %s", load, way)
+		}
+		return fmt.Sprintf("%.0f, %.0f", rows[i].Nanoseconds, rows[i].Allocs)
+	}
+	const one, most = "a descriptor and a byte, stream", "253 descriptors and a byte, stream"
+	want := "| ns per descriptor, allocations per message | `scm` | without |\n|---|---|---|\n"
+	for _, r := range []struct{ name, load, way, short, other string }{
+		{"`WriteFD`, `ReadFD`", one, "WriteFD, ReadFD", "x/sys", "x/sys"},
+		{"`Conn.Send`, `Conn.Recv`", one, "Conn.Send, Conn.Recv", "net", "net.UnixConn"},
+		{"`Conn.WriteFiles`, `Conn.ReadFiles`", one, "Conn.WriteFiles, Conn.ReadFiles", "net", "net.UnixConn with os.NewFile"},
+		{"the same with 253 files", most, "Conn.WriteFiles, Conn.ReadFiles", "net", "net.UnixConn with os.NewFile"},
+		{"`Send`, `Recv` with 253 descriptors", most, "Send, Recv", "x/sys", "x/sys"},
+	} {
+		want += fmt.Sprintf("| %s | %s | %s: %s |\n", r.name, cell(r.load, "scm purego: "+r.way), r.short, cell(r.load, r.other))
+	}
+	if page := string(must(os.ReadFile("../../README.md"))); !strings.Contains(page, "\n"+want+"\n") {
+		t.Errorf("README.md does not have\n%s", want)
 	}
 }
 

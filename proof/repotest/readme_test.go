@@ -27,17 +27,22 @@ var (
 	readmeFile  = regexp.MustCompile("as `([^`]+)`")
 )
 
-// pasted returns the blocks of README.md, then of docs/c.md and then of a section of docs/migrating.md as shell input.
-// A block of another language becomes the file that the line above it names, unless it is an excerpt from one of the
-// examples.
+// pasted returns the blocks of README.md and then of docs/c.md as shell input. A block of another language becomes the
+// file that the line above it names, unless it is an excerpt from one of the examples. A program in Go, and the block
+// after it, get a new directory.
 func pasted() (blocks []string) {
 	GinkgoHelper()
-	files, programs := 0, ""
+	files, programs, elsewhere := 0, "", false
 	for _, file := range filesBelow("examples") {
 		programs += flat(contents("examples" + file))
 	}
-	all := readmeBlock.FindAllStringSubmatch(contents("README.md")+contents("docs/c.md")+between(contents("docs/migrating.md"), "\n## A new module\n", "\n## "), -1)
+	all := readmeBlock.FindAllStringSubmatch(contents("README.md")+contents("docs/c.md"), -1)
 	for i, m := range all {
+		if m[2] == "sh" && elsewhere {
+			elsewhere = false
+			blocks = append(blocks, m[3], "cd \"$OLDPWD\"\n")
+			continue
+		}
 		if m[2] == "sh" {
 			// A test cannot run all tests. .ci/run does, with the command in README.md.
 			blocks = append(blocks, strings.Replace(m[3], "\nmake test\n", "\nmake help | grep '^make test '\n", 1))
@@ -49,10 +54,14 @@ func pasted() (blocks []string) {
 			continue
 		}
 		Expect(name).NotTo(BeNil(), "no name of a file before the block of %s, but %q", m[2], m[1])
+		if m[2] == "go" {
+			elsewhere = true
+			blocks = append(blocks, "SCM=$PWD\ncd \"$(mktemp -d)\"\n")
+		}
 		blocks = append(blocks, fmt.Sprintf("cat >%s <<'END %d'\n%sEND %d\n", name[1], i, m[3], i))
 		files++
 	}
-	Expect(files).To(Equal(1))
+	Expect(files).To(Equal(2))
 	return blocks
 }
 
@@ -187,7 +196,7 @@ done
 `
 
 var _ = Describe("README", func() {
-	It("works from top to bottom, and on to docs/c.md and docs/migrating.md, each block pasted as it is", func() {
+	It("works from top to bottom, and on to docs/c.md, each block pasted as it is", func() {
 		needsCompiler()
 		if _, err := exec.LookPath("pkg-config"); err != nil {
 			fdtest.Missing(GinkgoTB(), err.Error())
@@ -198,7 +207,7 @@ var _ = Describe("README", func() {
 		temporary := GinkgoT().TempDir()
 		cmd.Env = append(fdtest.WithoutMake(), "SETUP=0", "TMPDIR="+temporary, cachedBuilds)
 		out := output(cmd)
-		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(1), "from Go:\n%s", out)
+		Expect(strings.Count("\n"+out, "\nmodule example.com/pass\n")).To(Equal(1), "from Go:\n%s", out)
 		Expect(strings.Count(out, "module "+module+"\n")).To(Equal(2), "from C, without and with pkg-config:\n%s", out)
 		sums := ok(filepath.Glob(temporary + "/*/go.sum"))
 		Expect(sums).To(HaveLen(1))
@@ -232,7 +241,7 @@ var _ = Describe("README", func() {
 			"\nleft out, because no C compiler works: ", "\nmake test ", "setup: missing: a C compiler", "cc: ", "\nmodule example.com/pass\n"),
 		Entry("if the C program fails", compilers, func(bin string) {
 			Expect(os.WriteFile(filepath.Join(bin, "cc"), []byte(failingCompiler), 0o755)).To(Succeed())
-		}, "", "csrc/read_fd.c", "no answer\n", "i/o timeout\n"),
+		}, "", "csrc/read_fd.c", "no answer\n", "context deadline exceeded\n"),
 		Entry("in another shell, where SCM is not set", `^$`, func(string) {}, "unset SCM\n", "",
 			"bash: SCM: parameter null or not set\n"),
 	)
