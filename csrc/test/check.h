@@ -16,8 +16,8 @@ void check_true(const char *file, int line, const char *what, int holds);
 void check_need(const char *file, int line, const char *what, int holds);
 
 /*
- * Run a case and print "ok NAME", "not ok NAME" or "skip NAME: reason". The case also fails
- * if it changes the number of open descriptors.
+ * Run a case and print its result, a line of TAP. The case also fails if it changes the
+ * number of open descriptors.
  */
 void check_run(const char *name, void (*test)(void));
 
@@ -30,7 +30,10 @@ void check_run_types(const char *types, const char *name, void (*test)(int type)
 /* Mark the running case as skipped. */
 void check_skip(const char *why);
 
-/* Return the exit status: 0 if a case passed and none failed, 77 if all were skipped, else 1. */
+/* Mark the running case as skipped, because something is not installed. With CI=true it fails. */
+void check_missing(const char *what);
+
+/* Print how many cases have run, and return the exit status: 0 if none failed, else 1. */
 int check_status(void);
 
 /* Return the number of open descriptors of this process. */

@@ -3,10 +3,9 @@
 # scm_rights.h does not declare, and those of scm_rights.h that the program does not use. The library calls none of them.
 # Also checks that the program may use a shared library that exports names of libguile.
 #
-#     test/names.sh "CC AND FLAGS" BUILD
+# $compiler is the compiler with its flags, and $build the folder with the libraries.
 set -eu
-cc=$1
-build=$2
+: "${compiler:?}" "${build:?}"
 
 mkdir -p "$build/test"
 sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c private.h >"$build/test/functions"
@@ -53,12 +52,14 @@ C
 } >"$build/test/names.c"
 # compile runs the compiler with its flags. A flag that contains a space is quoted for the shell.
 compile() {
-	eval "$cc \"\$@\""
+	eval "$compiler \"\$@\""
 }
 compile -o "$build/test/names" -I. "$build/test/names.c" "$build/libscm_rights.a"
 status=0
 "$build/test/names" || status=$?
 test $status = 0 || { echo "a program that defines functions with the library's names exits with status $status" >&2; exit 1; }
+
+echo "ok 1 - a program may define functions with the library's names"
 
 # Another shared library may export the same names as libguile, whether it is linked before or after this one.
 {
@@ -81,4 +82,5 @@ for library in "$build/libscm_rights.so" "$build/libscm_rights.a"; do
 	beside "$library" "$build/test/libguile.so"
 	beside "$build/test/libguile.so" "$library"
 done
-echo "ok names"
+echo "ok 2 - another shared library may export the names of libguile"
+echo "1..2"

@@ -8,7 +8,7 @@ export UNDER_VALGRIND=1 # some tests cannot run under valgrind
 "$1" --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 	--error-exitcode=9 --child-silent-after-fork=yes --log-file="$log" "$2" || {
 	status=$?
-	[ "$status" -eq 77 ] || cat "$log" # the program skipped all its cases
+	cat "$log" >&2
 	exit "$status"
 }
 "$1" --tool=none --track-fds=yes --child-silent-after-fork=yes --log-file="$log" "$2" >/dev/null
@@ -20,6 +20,6 @@ open=$(awk '/FILE DESCRIPTORS: [0-9]+ open/ { listed = 1; left = $4 - substr($6,
 	held != "" { if (!/inherited from parent/) print held; held = "" }
 	END { if (!listed || left != 0) print "the list of descriptors cannot be read" }' "$log")
 if [ "$status" -ne 0 ] || [ -n "$open" ]; then
-	cat "$log"
+	cat "$log" >&2
 	exit 1
 fi
