@@ -4,7 +4,9 @@ package spectest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,20 +75,12 @@ func run(t *testing.T, folder string, args ...string) (out string, lines []strin
 	cmd := exec.Command(self, append([]string{"-test.run=^TestRecorded$", "-ginkgo.no-color", "-ginkgo.seed=1"}, args...)...)
 	cmd.Env = append(os.Environ(), testrecord.Variable+"="+folder, recordedVariable+"=1", "CI=")
 	text, _ := cmd.CombinedOutput()
-	files, _ := filepath.Glob(filepath.Join(folder, "*"))
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		all, err := testrecord.Read(f)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, r := range all {
-			lines = append(lines, describe(t, r))
-		}
+	records, err := testrecord.ReadFolder(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	for _, r := range records {
+		lines = append(lines, describe(t, r))
 	}
 	return string(text), lines
 }

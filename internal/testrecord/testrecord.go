@@ -112,3 +112,15 @@ func Read(r io.Reader) (all []Record, err error) {
 		all = append(all, one)
 	}
 }
+
+// ReadFolder returns the records of all files in a folder.
+func ReadFolder(folder string) ([]Record, error) {
+	var all []Record
+	files, err := os.ReadDir(folder)
+	for _, f := range files {
+		text, unread := os.ReadFile(filepath.Join(folder, f.Name()))
+		records, incomplete := Read(bytes.NewReader(text))
+		all, err = append(all, records...), errors.Join(err, unread, incomplete)
+	}
+	return all, err
+}

@@ -38,17 +38,8 @@ func TestWrite(t *testing.T) {
 	if out, err := again(t, "TestWrite", folder); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("got the files %q, %v", files, err)
-	}
-	f, err := os.Open(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	written.Package = "github.com/scm-rights/scm/internal/testrecord"
-	if all, err := Read(f); err != nil || !reflect.DeepEqual(all, []Record{written}) {
+	if all, err := ReadFolder(folder); err != nil || !reflect.DeepEqual(all, []Record{written}) {
 		t.Errorf("got %+v, %v, want %+v", all, err, written)
 	}
 }
