@@ -311,6 +311,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 		`SCM_EXPECT: "FILE:" begins or ends with a colon, or has two in a row: a file name is missing there`),
 	Entry("there is no file of expected failures", expectVariable, "FILE.txt", "",
 		"SCM_EXPECT: open FILE.txt: no such file or directory (scm interop expect --update creates it)"),
+	Entry("a variable is neither true nor false", allVariable, "maybe", "", `SCM_ALL_FAILURES is "maybe", which is neither true nor false`),
 	Entry("an expected failure has no reason", expectVariable, "FILE", "** cloexec@mine",
 		"SCM_EXPECT: FILE:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required"),
 )

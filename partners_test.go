@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,13 +22,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// haveRun and willRun are for tools/progress.sh.
-var haveRun, willRun int
-
 var _ = ReportBeforeSuite(func(r Report) {
-	willRun = r.PreRunStats.SpecsThatWillRun
 	fmt.Printf("%s over %s, with %s. -ginkgo.v prints each (go test -v does not), and -ginkgo.label-filter=nix runs those with nix.\n",
-		Count(willRun, "spec"), scm.Backend, cmp.Or(strings.Join(chosen(), ", "), "no partner"))
+		Count(r.PreRunStats.SpecsThatWillRun, "spec"), scm.Backend, cmp.Or(strings.Join(chosen(), ", "), "no partner"))
 })
 
 // chosen returns the names of the opponents that the label filter leaves in.
@@ -41,14 +35,6 @@ func chosen() []string {
 	})
 }
 
-var _ = ReportAfterEach(func(s SpecReport) {
-	if file := os.Getenv("SCM_PROGRESS"); file != "" && (s.State != types.SpecStateSkipped || s.FailureMessage() != "") {
-		haveRun++
-		Expect(os.WriteFile(file+".new", fmt.Appendf(nil, "%d of %d specs\n", haveRun, willRun), 0o666)).To(Succeed())
-		Expect(os.Rename(file+".new", file)).To(Succeed())
-	}
-})
-
 // A tally counts the specs with a peer: those that passed or failed, those that a filter left out, and those that
 // skipped themselves, by the reason.
 type tally struct {
@@ -57,7 +43,7 @@ type tally struct {
 	skipped                 map[string]int
 }
 
-// String returns what the suite says about the peer, in a form that tools/gotest reads.
+// String returns what the suite says about the peer.
 func (t *tally) String() string {
 	total, reasons := 0, []string(nil)
 	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
@@ -72,15 +58,65 @@ func (t *tally) String() string {
 }
 
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
+	for _, s := range r.SpecReports {
+		show(s) // a node of the suite, or a spec that another ReportAfterEach failed
+	}
 	tallies := tallySpecs(r)
-	PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) // writePartners says why those were skipped
-	writeCauses(r)
-	writePartners(tallies)
-	Expect(r.PreRunStats.SpecsThatWillRun).NotTo(BeZero(), "no spec matches the filter")
-	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {
-		Expect(ranWithPartners(tallies)).To(Succeed())
+	if !r.SuiteConfig.DryRun {
+		PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) // writePartners says why those were skipped
+		writeCauses(r)
+		writePartners(tallies)
+	}
+	writeEnd(r)
+	if err := lacksSpecs(r, tallies); err != nil {
+		failedSpecs[err.Error()] = true
+		if page != nil {
+			fmt.Println(err)
+		}
+		Fail(err.Error())
 	}
 })
+
+// writeEnd prints the last line, unless Ginkgo does.
+func writeEnd(r Report) {
+	chosen, specs := r.PreRunStats.SpecsThatWillRun, r.SpecReports.WithLeafNodeType(types.NodeTypeIt)
+	if r.SuiteConfig.DryRun {
+		fmt.Printf("nothing ran: this is a dry run of %d of %d specs\n", chosen, len(specs))
+		return
+	}
+	if page == nil {
+		return
+	}
+	passes, fails, skips := 0, 0, 0
+	for _, s := range specs {
+		switch {
+		case s.State == types.SpecStatePassed:
+			passes++
+		case s.State.Is(types.SpecStateFailed | types.SpecStatePanicked | types.SpecStateTimedout):
+			fails++
+		case s.State == types.SpecStateSkipped && s.FailureMessage() != "":
+			skips++
+		}
+	}
+	text := fmt.Sprintf("%d passed, %d failed, %d skipped of %s", passes, fails, skips, Count(chosen, "spec"))
+	if reasons := strings.Join(r.SpecialSuiteFailureReasons, ", "); reasons != "" {
+		text = reasons + ": " + text
+	}
+	fmt.Printf("%s in %.1f seconds\n", text, r.RunTime.Seconds())
+}
+
+// lacksSpecs returns an error if specs that should have run did not. After an interrupt, no more can be said.
+func lacksSpecs(r Report, tallies map[string]*tally) error {
+	switch {
+	case r.PreRunStats.SpecsThatWillRun == 0:
+		return errors.New("no spec matches the filter")
+	case r.SuiteConfig.DryRun || len(r.SpecialSuiteFailureReasons) > 0 || os.Getenv(fdtest.AloneVariable) != "":
+		return nil
+	case os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true":
+		return ranWithPartners(tallies)
+	}
+	return nil
+}
 
 // tallySpecs counts the specs with each peer.
 func tallySpecs(r Report) map[string]*tally {
@@ -98,6 +134,7 @@ func tallySpecs(r Report) map[string]*tally {
 			switch {
 			case s.State == types.SpecStatePassed:
 				t.passed++
+			case s.State.Is(types.SpecStateInterrupted | types.SpecStateAborted):
 			case s.State != types.SpecStateSkipped:
 				t.failed++
 			case why == "":
@@ -112,7 +149,6 @@ func tallySpecs(r Report) map[string]*tally {
 
 // writePartners prints a line for each peer, unless a filter left out its specs.
 func writePartners(tallies map[string]*tally) {
-	fmt.Println() // end the line of Ginkgo's dots
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		if t := tallies[name]; t.passed+t.failed+len(t.skipped) > 0 || t.leftOut == 0 {
 			fmt.Printf("specs over %s with %s: %v\n", scm.Backend, name, t)
@@ -138,23 +174,18 @@ func ranWithPartners(tallies map[string]*tally) error {
 	return nil
 }
 
-var _ = It("the suite says what it runs, how far it is, and what ran with each partner", func() {
-	progress := filepath.Join(GinkgoT().TempDir(), "progress")
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.label-filter=nix", "-ginkgo.no-color")
-	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", "SCM_PROGRESS="+progress)
-	out := RunChild(cmd)
-	Expect(out).To(MatchRegexp(`(?m)^\d+ specs over \w+, with nix\. -ginkgo\.v prints each`))
-	Expect(out).To(MatchRegexp(`(?m)^specs over \w+ with nix: 0 passed, 0 failed, \d+ skipped \(\d+ not built yet\)$`))
-	Expect(out).NotTo(ContainSubstring("with book"))
-	Expect(os.ReadFile(progress)).To(MatchRegexp(`^[1-9]\d* of [1-9]\d* specs\n$`))
+var _ = It("the suite says what it runs, and what ran with each partner", func() {
+	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nix")
+	Expect(ended.err).NotTo(HaveOccurred(), ended.output)
+	Expect(ended.output).To(MatchRegexp(`(?m)^\d+ specs over \w+, with nix\. -ginkgo\.v prints each`))
+	Expect(ended.output).To(MatchRegexp(`(?m)^specs over \w+ with nix: 0 passed, 0 failed, \d+ skipped \(\d+ not built yet\)\n0 passed, 0 failed, \d+ skipped of `))
+	Expect(ended.output).NotTo(ContainSubstring("with book"))
 })
 
 var _ = It("the suite fails if its filter matches no spec", func() {
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.label-filter=nxi", "-ginkgo.no-color")
-	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1")
-	out, err := cmd.CombinedOutput()
-	Expect(err).To(HaveOccurred())
-	Expect(string(out)).To(ContainSubstring("no spec matches the filter"))
+	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nxi")
+	Expect(ended.err).To(HaveOccurred())
+	Expect(ended.output).To(ContainSubstring("\nno spec matches the filter\n"))
 })
 
 var _ = It("specs with a partner are counted as passed, failed or skipped", func() {

@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"slices"
@@ -27,11 +28,16 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
-	if err := load(); err != nil {
+	if err := errors.Join(allFailuresErr, load()); err != nil {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
 	RegisterFailHandler(Fail)
-	if !RunSpecs(t, "scm over "+scm.Backend) && !printsAll() {
+	openPage()
+	if RunSpecs(t, "scm over "+scm.Backend) {
+		return
+	}
+	closePage()
+	if !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}
 }
@@ -55,7 +61,7 @@ func gate() {
 	goroutines := gleak.Goroutines()
 	starter := gleak.IgnoringTopFunction("github.com/scm-rights/scm/interop/process.serveStarter") // of peers
 	DeferCleanup(func() {
-		if len(firstCases) > 0 {
+		if len(failedSpecs) > 0 {
 			return // a failed spec may have left some
 		}
 		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines, starter))

@@ -53,11 +53,18 @@ func ran(s ginkgo.SpecReport) bool {
 	return s.State != types.SpecStateSkipped || s.Failure.Message != ""
 }
 
+// WasReported reports whether an interrupt came while Ginkgo reported a spec, which it then says was interrupted. A
+// filter may have left the spec out.
+func WasReported(s ginkgo.SpecReport) bool {
+	return s.State.Is(types.SpecStateInterrupted|types.SpecStateAborted) &&
+		s.Failure.FailureNodeType.Is(types.NodeTypeReportBeforeEach|types.NodeTypeReportAfterEach)
+}
+
 // ended records a spec. In a dry run, Ginkgo reports each spec as passed.
 func (all *records) ended(s ginkgo.SpecReport) {
 	r := all.recordOf(s)
 	all.states[r.Name] = s.State
-	if config, _ := ginkgo.GinkgoConfiguration(); !config.DryRun && ran(s) {
+	if config, _ := ginkgo.GinkgoConfiguration(); !config.DryRun && ran(s) && !WasReported(s) {
 		all.write(r)
 	}
 }
@@ -113,7 +120,7 @@ func (all *records) suiteEnded(r ginkgo.Report) {
 			}
 		case r.SuiteConfig.ParallelTotal == 1: // other processes have recorded their specs themselves
 			record := later.recordOf(s)
-			if before, ended := all.states[record.Name]; (!ended || before != s.State) && ran(s) {
+			if before, ended := all.states[record.Name]; (!ended || before != s.State) && ran(s) && !WasReported(s) {
 				all.write(record)
 			}
 		}

@@ -94,6 +94,9 @@ func PrintSkips(report ginkgo.Report, labels ...string) {
 	for _, reason := range slices.Sorted(maps.Keys(count)) {
 		fmt.Printf("\nskip: %s (specs: %d)", reason, count[reason])
 	}
+	if len(count) > 0 {
+		fmt.Println()
+	}
 }
 
 // FindStrace returns the path of strace. If strace is missing or may not trace, it ends the spec.
