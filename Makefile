@@ -12,7 +12,7 @@
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
 #   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
-#   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
+#   RESULTS=…  the directory in which test and check keep the log of each part, and the results as JSON and JUnit (build/test)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GO=…       the go command
 
@@ -58,120 +58,24 @@ setup: ## minutes: install the tools that test, interop and lint need, and with 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $(if $(filter $@,$(filter setup-c,$(MAKECMDGOALS))),-e) $*
 
-# Runs one part of the tests, and keeps its output in RESULTS.
-part = tools/part.sh
-logs = $(addsuffix .log,$(addprefix $(RESULTS)/,$(subst /,-,$(1))))
-
-# Makes the targets $(1), and prints how far they are. Then, even after an interrupt, it prints the results of the parts $(2).
-define judged
-@trap : INT; rm -f $(call logs,$(2)); status=0; \
-tools/progress.sh $(MAKE) gotest $(1) || status=$$?; \
-[ ! -e build/gotest ] || build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
-exit $$status
+# tools/runtests runs the tests. Its plan.go says of which parts these targets consist, and what runs beside what.
+define plan
+@echo "make: compiling tools/runtests, which runs the tests"
+@$(GO) build -o build/runtests ./tools/runtests
+@exec build/runtests $@$(if $(filter check,$@),$(FAST:%=-fast))
 endef
 
-gotest:
-	@$(GO) build -o build/gotest ./tools/gotest
+test: ## minutes: what a user wants to know: run the tests of the library on both backends, with partners in C and Rust, those of the C library plain and under sanitizers and valgrind, and both backends with the same random calls; print the totals
+	$(plan)
 
-# Makes the targets $(1), and at the same time $(2). Tests wait for a third of their time, and some packages run alone at the end.
-at_once = trap : INT; $(MAKE) $(1) & red=; $(MAKE) $(2) || red=1; { wait $$! || wait $$!; } && [ -z "$$red" ]
-# Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
-with_c = $(has_c) || { $(part) $(1) skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
+test-all: ## minutes: make test and make test-rest
+	$(plan)
 
-# The modules with tests that use the library. The tests of proof and of tools are for proof-test. The peers have none.
-TESTED_MODULES = $(filter-out proof tools/% interop/peers/%,$(MODULES:./%=%))
+test-rest: ## minutes: what make test leaves out: run the tests of the suite, the command, the tools and the examples, and check the rules of the tree; print the totals
+	$(plan)
 
-# Prints why the go command is too old for the module $(1), and fails if it is not.
-too_old = { $(GO) -C $(1) list -m 2>&1 || true; } | grep -E 'requires go|toolchain'
-# Runs the rest of the line if the go command is new enough for proof, and otherwise skips the part $(1).
-with_proof = ! old=$$($(call too_old,proof)) || { $(part) $(1) skip "$$old"; exit; };
-
-# With CI=true, proof-test runs these with all other tests of proof.
-PROVED = $(if $(filter true,$(CI)),,tree difftest)
-
-test: ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the tree, both backends with the same random calls; print the totals
-	@echo "make test takes about five minutes"
-	$(call judged,setup-interop test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED))
-
-# These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
-# without compilers.
-test-partners:
-	@tools/setup -n test
-	$(GO) run ./tools/buildpeers -partners
-
-test-parts: export SCM_PARTNERS = $(CURDIR)/build/peers/partners.json
-test-parts:
-	@$(has_c) || unset SCM_PARTNERS; $(call at_once,test-cgo,test-purego test-c test-modules)
-
-# go test starts the packages in this order. The first are the longest, so that none of them runs alone at the end.
-test-cgo:
-	@$(call with_c,cgo) $(part) cgo test ./interop ./cmd/scm ./interop/catalogue ./...
-
-# The tests of these packages run programs that use pure Go on either backend, or show the same on either.
-BOTH := cmd/scm|interop/catalogue|interoptest
-
-# If there is a C compiler, test-cgo has already tested the packages that do not depend on the backend. An unprivileged
-# user also runs the packages that inspect descriptors and processes, except for long tests to which the user makes no difference.
-# go list -export compiles the packages into the caller's build cache, of which tools/as-user.sh makes a copy each time.
-test-purego:
-	@short=; which=.; not=; \
-	if $(has_c); then \
-		which='scm/internal/pure'; not='$(BOTH)'; \
-		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; not=; fi; \
-		echo "purego run: the packages that depend on the backend$${short:+, or inspect descriptors and processes}"; \
-	fi; \
-	packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
-		awk -v which="$$which" -v not="/($$not)[.]test$$" '/^[^ ]*\.test / && $$0 ~ which && $$1 !~ not { sub(/\.test$$/, "", $$1); print $$1 }'); \
-	[ -n "$$packages" ] || { echo "$@: no package matches"; exit 1; }; \
-	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
-	$(AS_USER) $(part) purego test -tags scm_purego $$short $$packages
-
-test-c check-c:
-	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline $(if $(filter check-c,$@),test,check)
-
-test-modules:
-	@red=; for m in $(TESTED_MODULES); do \
-		if old=$$($(call too_old,$$m)); then \
-			$(part) $$m skip "$$old" || red="$$red $$m"; continue; \
-		fi; \
-		echo "$$m: go test"; \
-		$(part) $$m test -C $$m ./... || red="$$red $$m"; \
-	done; [ -z "$$red" ] || { echo "$@:$$red"; exit 1; }
-
-# These packages take too long to run before every commit.
-LONG := cmd/scm|interop|interop/catalogue
-
-check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals; FAST=1 for less
-	@echo "make check $(if $(FAST),FAST=1 leaves out the catalogue and pure Go,takes about three minutes and the first time more)"
-	$(call judged,check-parts,lint $(if $(FAST),fast,cgo purego tree difftest) c)
-
-# check-lint is last, because go vet needs the packages compiled, which the tests do.
-check-parts:
-	@$(call at_once,check-$(if $(FAST),fast,go),$(if $(FAST),,check-tree check-difftest) check-c check-lint)
-
-library: ## minutes: run the tests of the library that need no other tools: Go and the same random calls on both backends, C plain and under sanitizers; print the totals
-	$(call judged,check-go check-difftest test-c,cgo purego difftest c)
-
-# The linters and the rules of the tree are in proof, which needs a newer Go than the library.
-check-lint:
-	@$(if $(FAST),,$(call with_proof,lint)) $(part) lint run $(MAKE) lint-$(if $(FAST),fast,go)
-
-check-fast:
-	@SCM_TEST_ALONE=1 $(part) fast test . -ginkgo.label-filter='!catalogue'
-
-# Like test-purego, this tests interoptest on one backend.
-check-go:
-	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
-	{ $(call with_c,cgo) $(part) cgo test $$packages; } & \
-	! $(has_c) || packages="$(filter-out ./interoptest,$(LIBRARY)) ./internal/pure"; \
-	$(part) purego test -tags scm_purego $$packages || red=purego; \
-	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
-
-check-tree:
-	@$(call with_proof,tree) $(part) tree test -C proof ./repotest -ginkgo.label-filter=tree
-
-check-difftest:
-	@$(call with_proof,difftest) $(call with_c,difftest) $(part) difftest test -C proof ./difftest
+check: ## minutes: run the quick parts of make test-all and make lint, as before a commit; print the totals; FAST=1 for less
+	$(plan)
 
 # The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names
 # of tests. make proof-bsd runs the same packages on NetBSD.

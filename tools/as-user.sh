@@ -5,8 +5,7 @@
 #
 # If $SCM_PARTNERS names a list of programs, the user gets a copy of the programs and of the list.
 #
-# It needs root. Afterwards it copies the files in the copy's build/test to $RESULTS (build/test), and removes the copy with its Go caches
-# and its HOME.
+# It needs root. Afterwards it removes the copy with its Go caches and its HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,7 +47,7 @@ find "$home" -path "$home/cache" -prune -o -exec chown -h "$uid:$uid" {} +
 find "$home/cache" -type d -exec chown "$uid:$uid" {} +
 
 keep=()
-for name in SLOW TMPDIR PROGRESS SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
+for name in SLOW TMPDIR SCM_RECORDS GOGC SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
 	[ -z "${!name-}" ] || keep+=("$name=${!name}")
 done
 status=0
@@ -56,8 +55,6 @@ status=0
 	cd "$home/scm"
 	exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all env -i "${keep[@]}" HOME="$home" \
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
-		GOFLAGS="-modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
+		GOFLAGS="-ldflags=-w -modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
 ) || status=$?
-mkdir -p "${RESULTS:=build/test}"
-cp "$home/scm/build/test/"* "$RESULTS" 2>/dev/null || true
 exit "$status"

@@ -49,7 +49,7 @@ func Lacks(t testing.TB, reason string) {
 	}
 }
 
-// Limit returns the time limit d multiplied by $SLOW, as tools/part.sh multiplies that of a package.
+// Limit returns the time limit d multiplied by $SLOW, as tools/runtests multiplies that of a package.
 func Limit(d time.Duration) time.Duration {
 	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
 	return d * time.Duration(max(slow, 1))

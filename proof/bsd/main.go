@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/proof/machine"
 	"github.com/scm-rights/scm/proof/machine/console"
 	"github.com/scm-rights/scm/proof/must"
@@ -82,6 +83,12 @@ func run(user, kernel, init string, program []string) {
 	})
 	if err != nil {
 		must.Failf("%w\n%s", err, &log)
+	}
+	// The machine has its own folder of records.
+	for name, records := range results[0].Files {
+		if folder := os.Getenv(testrecord.Variable); folder != "" && strings.HasSuffix(name, ".json") {
+			must.OK(os.WriteFile(filepath.Join(folder, fmt.Sprint(os.Getpid(), "-", name)), records, 0o666))
+		}
 	}
 	text := string(results[0].Files["log"])
 	fmt.Print(text)

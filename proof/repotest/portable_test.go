@@ -37,16 +37,20 @@ func isTest(file string) bool {
 }
 
 var _ = Describe("Makefile", Label("tree"), func() {
-	// proof/Makefile reads the line.
 	It("lists the packages for other programs in LIBRARY", func() {
 		list := strings.Fields(between(contents("Makefile"), "\nLIBRARY := ", "\n"))
 		Expect(list).To(ConsistOf(append(publicFolders(), "./interoptest")))
 	})
 
 	It("lists the internal packages that have tests on other Unix systems in PORTABLE", func() {
+		const tested = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 		g := goTool{env: []string{"GOOS=netbsd", "CGO_ENABLED=0"}}
 		list := strings.ReplaceAll(between(contents("Makefile"), "\nPORTABLE := ", "\n"), "./", module+"/")
-		Expect(strings.Fields(g.must("list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./internal/..."))).To(Equal(strings.Fields(list)))
+		all := strings.Fields(g.must("list", "-f", tested, "./internal/..."))
+		Expect(all).To(Equal(strings.Fields(list)))
+		library := strings.Fields(between(contents("Makefile"), "\nLIBRARY := ", "\n"))
+		all = append(all, strings.Fields(g.must(append([]string{"list", "-f", tested}, library...)...))...)
+		Expect(planned("proof-bsd", "bsd-user")).To(ContainElements(all))
 	})
 
 	// Otherwise go test runs fewer tests, and succeeds.
@@ -61,6 +65,37 @@ var _ = Describe("Makefile", Label("tree"), func() {
 			}
 			for _, name := range strings.Split(strings.Trim(m[3], "'"), "|") {
 				Expect(regexp.MatchString(`\n(func `+name+`\(|.*\b(Describe|It)\(".*`+name+`)`, tests)).To(BeTrue(), "%s in %s", name, m[1])
+			}
+		}
+	})
+})
+
+// planned returns the words of the command of a part of a plan of tools/runtests. It knows no compiler, and no AS_USER.
+func planned(plan, part string) []string {
+	GinkgoHelper()
+	text := goTool{env: []string{"KERNEL=/kernel"}}.must("run", "./tools/runtests", "-list", plan)
+	return strings.Fields(between("\n"+text, "\n"+part+": ", "\n"))
+}
+
+var _ = Describe("the plans of tools/runtests", Label("tree"), func() {
+	It("test the library and the internal packages that it uses in make test, and everything else in make test-rest", func() {
+		const tested = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
+		first, rest := append(planned("test", "scm-cgo"), planned("test", "cgo")...), planned("test-rest", "rest-cgo")
+		for _, name := range strings.Fields(goTool{}.must("list", "-f", tested, "./...")) {
+			Expect(slices.Contains(first, name)).NotTo(Equal(slices.Contains(rest, name)), name)
+		}
+		for _, name := range strings.Fields(goTool{}.must(append([]string{"list", "-deps", "-f", tested}, publicFolders()...)...)) {
+			if strings.HasPrefix(name, module) {
+				Expect(first).To(ContainElement(name))
+			}
+		}
+	})
+
+	It("test every module that has tests, except the peers", func() {
+		text := contents("tools/runtests/plan.go")
+		for _, file := range strings.Fields(output(exec.Command("git", "ls-files", "*/go.mod"))) {
+			if folder := filepath.Dir(file); !strings.HasPrefix(folder, "interop/peers/") {
+				Expect(text).To(ContainSubstring(`Dir: "` + folder + `"`))
 			}
 		}
 	})

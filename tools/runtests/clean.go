@@ -1,0 +1,72 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// enterable reports whether any user can enter the directory.
+func enterable(dir string) bool {
+	for dir, err := filepath.Abs(dir); err == nil; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
+	}
+	return false
+}
+
+// clean kills the processes that tests have left, and removes the directory.
+func (r *run) clean() {
+	for range 100 {
+		left := r.processes()
+		if len(left) == 0 {
+			break
+		}
+		for pid, command := range left {
+			if unix.Kill(pid, unix.SIGKILL) == nil && r.interrupted == nil {
+				r.screen.printf("killed a process that the tests have left: %d %s", pid, command)
+			}
+		}
+	}
+	// What a test has mounted must not be removed.
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], r.temporary+"/") {
+			if err := unix.Unmount(fields[4], unix.MNT_DETACH); err != nil {
+				r.note(fmt.Errorf("%s is left: umount %s: %w", r.temporary, fields[4], err))
+				return
+			}
+		}
+	}
+	r.note(os.RemoveAll(r.temporary))
+}
+
+// processes returns the processes whose TMPDIR is in the directory, except those that have ended, and their commands.
+func (r *run) processes() map[int]string {
+	left := map[int]string{}
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		environment, _ := os.ReadFile(file) // none of a process that has ended, or that is another user's
+		if !bytes.Contains(environment, []byte("TMPDIR="+r.temporary+"/")) {
+			continue
+		}
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			left[pid] = strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " "))
+		}
+	}
+	return left
+}

@@ -1,0 +1,243 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A test is a test, a spec or a case of a C program, with its result.
+type test struct {
+	Package string   `json:"package,omitempty"`
+	Name    string   `json:"name"`
+	State   string   `json:"state"` // passed, failed or skipped
+	Why     string   `json:"why,omitempty"`
+	Missing string   `json:"missing,omitempty"` // what the machine lacks
+	Labels  []string `json:"labels,omitempty"`
+	Seconds float64  `json:"seconds"`
+	Again   string   `json:"again,omitempty"` // the command that runs it again
+
+	result *scenario.Result // of a case of the catalogue
+}
+
+// The states of a test.
+const (
+	passed  = "passed"
+	failed  = "failed"
+	skipped = "skipped"
+)
+
+// suiteTest is the test that runs a Ginkgo suite. If there are records, its specs are counted instead.
+const suiteTest = "TestSuite"
+
+// An event is a line of go test -json, which go doc test2json describes.
+type event struct {
+	Action, Package, ImportPath, Test, Output, FailedBuild string
+	Elapsed                                                float64
+}
+
+// A goTest is what go test and the records say about a test that has begun.
+type goTest struct {
+	state   string // the last action, such as run
+	seconds float64
+	output  tail
+}
+
+// A goPackage is what go test and the records say about a package.
+type goPackage struct {
+	name    string
+	tests   map[string]*goTest // "" is the package itself
+	order   []string
+	records []testrecord.Record
+	suite   bool // it has a Ginkgo suite
+	rank    int  // which of the patterns of the part it matches
+	log     bytes.Buffer
+}
+
+func (p *goPackage) at(name string) *goTest {
+	if p.tests[name] == nil {
+		p.tests[name] = &goTest{}
+		p.order = append(p.order, name)
+	}
+	return p.tests[name]
+}
+
+// A tail keeps the ends of an output, of which a failure shows this many lines.
+type tail struct{ first, last []string }
+
+const mostLines = 30
+
+func (t *tail) add(text string) {
+	switch {
+	case len(t.first) < mostLines/2:
+		t.first = append(t.first, text)
+	default:
+		if t.last = append(t.last, text); len(t.last) > mostLines {
+			t.last = slices.Clone(t.last[len(t.last)-mostLines/2:])
+			t.last[0] = "…\n" + t.last[0]
+		}
+	}
+}
+
+func (t *tail) String() string {
+	return strings.TrimRight(strings.Join(t.first, "")+strings.Join(t.last, ""), "\n")
+}
+
+// take adds an event to the package.
+func (p *goPackage) take(e event) {
+	t := p.at(e.Test)
+	switch e.Action {
+	case "output":
+		// The lines about a test that begins or ends say what the other events say.
+		if !strings.HasPrefix(e.Output, "=== ") {
+			t.output.add(e.Output)
+		}
+	case "start", "run":
+		t.state = e.Action
+	case "pass", "fail", "skip":
+		if t.state != "run" && t.state != "start" && e.Test != "" {
+			return // a program that the test runs printed it
+		}
+		t.state, t.seconds = e.Action, e.Elapsed
+	}
+}
+
+// ended returns how many tests and specs of the package have ended.
+func (p *goPackage) ended() (n int) {
+	for name, t := range p.tests {
+		if name != "" && t.state != "run" {
+			n++
+		}
+	}
+	for _, r := range p.records {
+		if r.Kind == testrecord.Spec {
+			n++
+		}
+	}
+	return n
+}
+
+// results returns the results of the package. If the run was interrupted, those that are not known count for nothing.
+func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) {
+	lacks := map[string]testrecord.Record{}
+	specs, began, dry, ended := map[string]testrecord.Record{}, false, false, false
+	var order []string
+	for _, r := range p.records {
+		switch r.Kind {
+		case testrecord.Begin:
+			began, dry = true, dry || r.DryRun
+		case testrecord.End:
+			ended = true
+		case testrecord.Lacks:
+			lacks[r.Name] = r
+		case testrecord.Spec, testrecord.Node:
+			if _, again := specs[r.Name]; !again {
+				order = append(order, r.Name)
+			}
+			specs[r.Name] = r
+		}
+	}
+	add := func(t test) {
+		t.Package = p.name
+		if l, ok := lacks[t.Name]; ok && t.State == skipped {
+			t.Why, t.Missing = l.Why, l.Missing
+		}
+		all = append(all, t)
+	}
+	fail := func(name, why string, seconds float64) {
+		if !interrupted {
+			add(test{Name: name, State: failed, Why: why, Seconds: seconds})
+		}
+	}
+	if !dry {
+		for _, name := range order {
+			if t := specResult(specs[name]); t.State != failed || !interrupted || specs[name].State == "failed" {
+				add(t)
+			}
+		}
+	}
+	if began && ended && !dry && len(order) == 0 {
+		fail(suiteTest, "the suite ran no spec", 0)
+	}
+	if whole := p.tests[""]; p.suite && !ended && (p.tests[suiteTest] != nil || whole != nil && whole.state == "pass") {
+		fail(suiteTest, "the suite did not run to its end\n"+p.output(), 0)
+	}
+	for _, name := range p.order {
+		t := p.tests[name]
+		child, redChild := false, false // go test prints them after their parent
+		for other, o := range p.tests {
+			is := name != "" && strings.HasPrefix(other, name+"/")
+			child, redChild = child || is, redChild || is && (o.state == "fail" || o.state == "run")
+		}
+		isSuite := name == suiteTest && (began || p.suite)
+		switch {
+		case name == "", redChild:
+		case isSuite && (t.state == "pass" || slices.ContainsFunc(all, isFailed)):
+		case t.state == "run":
+			fail(name, "it did not end\n"+p.output(), 0)
+		case t.state == "fail":
+			fail(name, t.output.String(), t.seconds)
+		case t.state == "pass" && !child:
+			add(test{Name: name, State: passed, Seconds: t.seconds})
+		case t.state == "skip":
+			add(test{Name: name, State: skipped, Why: t.output.String(), Seconds: t.seconds})
+		}
+	}
+	whole := p.tests[""]
+	switch {
+	case interrupted:
+	case whole == nil || whole.state == "start" || whole.state == "":
+		fail("", "it did not end\n"+p.output(), 0)
+	case whole.state == "fail" && whole.seconds >= limit.Seconds():
+		fail("", fmt.Sprintf("it reached the time limit of %v\n%s", limit, p.output()), whole.seconds)
+	case whole.state == "fail" && !slices.ContainsFunc(all, isFailed):
+		fail("", "it failed outside its tests\n"+p.output(), whole.seconds)
+	case whole.state == "pass" && dry:
+		fail("", "nothing ran: it was a dry run", 0)
+	case whole.state != "fail" && len(all) == 0:
+		fail("", "it ran no test", 0)
+	}
+	return all
+}
+
+// output returns what the package printed outside its tests, and in the ones that did not end.
+func (p *goPackage) output() string {
+	var out []string
+	for _, name := range p.order {
+		if t := p.tests[name]; name == "" || t.state == "run" || name == suiteTest {
+			out = append(out, t.output.String())
+		}
+	}
+	return strings.TrimSpace(strings.Join(out, "\n"))
+}
+
+func isFailed(t test) bool { return t.State == failed }
+
+// specResult returns the result of a spec, or of a node of the suite.
+func specResult(r testrecord.Record) test {
+	t := test{Name: cmp.Or(r.Name, suiteTest), State: failed, Why: r.Why, Missing: r.Missing, Labels: r.Labels, Seconds: r.Seconds}
+	switch r.State {
+	case "passed":
+		t.State = passed
+	case "skipped", "pending":
+		t.State = skipped
+	case "timedout":
+		t.Why = "it reached its time limit\n" + t.Why
+	}
+	if len(r.Case) > 0 {
+		var result scenario.Result
+		if err := json.Unmarshal(r.Case, &result); err == nil {
+			t.result = &result
+		}
+	}
+	return t
+}

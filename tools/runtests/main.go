@@ -1,0 +1,233 @@
+//go:build linux
+
+// Command runtests runs a plan of the tests, and says what passed. plan.go has the plans.
+//
+//	runtests PLAN           run its parts
+//	runtests -list PLAN     print its parts and their commands
+//	runtests -sum TITLE [-failed N] FILE…
+//	                        add up the results that runs have left in RESULTS, with at least N failures
+//
+// It reads the results of tests from go test -json, from the records of internal/testrecord and from TAP. Each part
+// has a process group, a log in RESULTS, and a TMPDIR, which is removed at the end. Every ten seconds runtests says
+// how far the parts are. It shows what failed when it fails, but only the first case of each cause, and the table of
+// the partners when all specs with them have run. At the end, it prints what each part has counted, what failed, was
+// skipped or is missing, and `N passed, N failed, N skipped`, and writes PLAN.json and PLAN.xml, for JUnit, to
+// RESULTS.
+//
+// The first SIGINT or SIGTERM goes to every part, as does the second. Twenty seconds after the first, the parts are
+// killed. What is known is printed in any case.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const module = "github.com/scm-rights/scm"
+
+var (
+	goCommand = cmp.Or(os.Getenv("GO"), "go")
+	inCI      = os.Getenv("CI") == "true"
+)
+
+func main() {
+	list := flag.Bool("list", false, "print the parts of the plan and their commands")
+	title := flag.String("sum", "", "add up the results in files, below this `title`")
+	least := flag.Int("failed", 0, "with -sum, the `number` of failures that the files do not have")
+	flag.Parse()
+	if *title != "" {
+		os.Exit(sum(*title, *least, flag.Args()))
+	}
+	names, ok := plans[flag.Arg(0)]
+	if !ok || flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "runtests: which plan?")
+		os.Exit(2)
+	}
+	r := newRun(flag.Arg(0), names, parts)
+	if *list {
+		r.list()
+		return
+	}
+	os.Exit(r.main())
+}
+
+// sum prints the sum of results.
+func sum(title string, least int, files []string) int {
+	var all []*outcome
+	for _, file := range files {
+		parts, err := readOutcomes(file)
+		if err != nil {
+			fmt.Println(err)
+			least++
+		}
+		all = append(all, parts...)
+	}
+	s := summary{title: title, parts: all, least: least}
+	return s.print(os.Stdout)
+}
+
+// main runs the plan, prints the results, and returns the exit status.
+func (r *run) main() int {
+	r.began = time.Now()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	failure := r.prepare(signals)
+	if failure == nil {
+		ended := make(chan struct{})
+		go func() { r.schedule(); close(ended) }()
+		r.watch(signals, ended)
+		r.clean()
+	}
+	r.screen.clear()
+	s := summary{title: "make " + strings.NewReplacer("-fast", " FAST=1", "-quick", " QUICK=1").Replace(r.plan), parts: r.outcomes(), cause: r.causeTable()}
+	if failure != nil {
+		s.errors = append(s.errors, failure.Error())
+	} else if err := s.write(filepath.Join(r.results, r.plan)); err != nil {
+		s.errors = append(s.errors, err.Error())
+	}
+	s.errors = append(s.errors, r.errors...)
+	if r.interrupted != nil {
+		s.errors = append(s.errors, r.interruption())
+	}
+	status := s.print(os.Stdout)
+	if n, ok := r.interrupted.(unix.Signal); ok {
+		return 128 + int(n)
+	}
+	return status
+}
+
+// prepare takes the lock, and makes the directories.
+func (r *run) prepare(signals <-chan os.Signal) (err error) {
+	if err := os.MkdirAll("build", 0o777); err != nil {
+		return err
+	}
+	if err := r.lock(signals); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.results, 0o777); err != nil {
+		return err
+	}
+	for _, old := range []string{".json", ".xml"} {
+		if err := os.RemoveAll(filepath.Join(r.results, r.plan+old)); err != nil {
+			return err
+		}
+	}
+	r.temporary, err = temporary(os.TempDir())
+	return err
+}
+
+// temporary makes a directory like /tmp, in which tests start programs as another user.
+func temporary(dir string) (string, error) {
+	made, err := os.MkdirTemp(dir, "scm")
+	if err == nil {
+		err = os.Chmod(made, 0o777|os.ModeSticky)
+	}
+	return made, err
+}
+
+// lock waits until no other run has the lock, because both would write the same files. The lock ends with the
+// process.
+func (r *run) lock(signals <-chan os.Signal) error {
+	name := "build/tests.lock"
+	if strings.HasPrefix(r.plan, "proof-") {
+		name = "build/" + r.plan + ".lock"
+	}
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o666)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	for tries := 0; ; tries++ {
+		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+			return err
+		}
+		if tries%50 == 0 {
+			r.screen.printf("another run of the tests has the lock %s; waiting for its end", name)
+		}
+		select {
+		case r.interrupted = <-signals:
+			return fmt.Errorf("another run of the tests has the lock %s", name)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// watch waits until all parts have ended. It prints how far they are, and passes signals on.
+func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
+	every := 10 * time.Second
+	if r.screen.terminal {
+		every = time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var kill <-chan time.Time
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			r.readRecords()
+			r.screen.progress(r.progress())
+		case s := <-signals:
+			if r.interrupted == nil {
+				r.readRecords()
+				kill = time.After(20 * time.Second)
+			}
+			r.interrupt(s)
+		case <-kill:
+			r.interrupt(unix.SIGKILL)
+		}
+	}
+}
+
+// interruption says which parts an interrupt has ended.
+func (r *run) interruption() string {
+	var during, before []string
+	for _, p := range r.parts {
+		switch {
+		case p.cut:
+			during = append(during, p.Name)
+		case !p.ended:
+			before = append(before, p.Name)
+		}
+	}
+	text := "interrupted"
+	if len(during) > 0 {
+		text += " during " + strings.Join(during, ", ")
+	}
+	if len(before) > 0 {
+		text += " before " + strings.Join(before, ", ")
+	}
+	return text
+}
+
+// list prints the parts of the plan and their commands.
+func (r *run) list() {
+	for _, p := range r.parts {
+		if why := r.skips(context.Background(), p); why != "" {
+			fmt.Printf("%s: skipped: %s\n", p.Name, why)
+			continue
+		}
+		command := p.Command
+		if len(p.Packages) > 0 {
+			packages, err := r.packagesOf(context.Background(), p)
+			if err != nil {
+				fmt.Println(err)
+			}
+			var names []string
+			for _, q := range packages {
+				names = append(names, q.name)
+			}
+			command = p.goTest(names)
+		}
+		fmt.Printf("%s: %s\n", p.Name, strings.Join(command, " "))
+	}
+}

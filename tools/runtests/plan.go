@@ -1,0 +1,131 @@
+//go:build linux
+
+package main
+
+import (
+	"slices"
+	"strings"
+)
+
+// A part is a command whose tests are counted together: go test with Packages, or Command.
+type part struct {
+	Name     string   // also of its log in RESULTS
+	Packages []string // patterns, as for go list
+	Command  []string // if there are no Packages. With TAP, it prints the results of tests; otherwise only its status counts
+	TAP      bool
+
+	Dir     string   // of the module of the packages. If it needs a newer Go, the part is skipped. Commands run in the root
+	Tags    string   // for the build
+	Flags   []string // for go test
+	Env     []string // for both
+	Not     []string // patterns of packages that are left out
+	Backend string   // of package scm: the column of the table
+	Exec    string   // a command that runs a test program
+
+	// If a part with cgo runs the same packages, because there is a C compiler, then this one runs only those whose
+	// tests depend on the package Using, without those in Same. Another user runs all that depend on Using or
+	// UserUsing.
+	Using, UserUsing string
+	Same             []string
+
+	NeedsC bool     // without a C compiler, the part is skipped
+	AsUser bool     // if AS_USER is set, this command runs the part as another user
+	Show   bool     // what it prints is shown at once, and not only what failed
+	After  []string // it begins when these parts have ended, if the plan has them
+	Alone  bool     // nothing runs beside it
+}
+
+// atOnce is how many parts run side by side. They begin in the order of the plan. Tests wait for a third of their
+// time.
+const atOnce = 2
+
+// plans has the parts of each plan, which begin in this order. The name of a plan is that of the target of make.
+var plans = map[string][]string{
+	// What a user wants to know. The catalogue with C and Rust is first, because a new user waits for its table.
+	"test": {"setup", "partners", "scm-cgo", "scm-purego", "c", "cgo", "purego", "difftest"},
+	// What make test-all adds: the tests of the suite, the command, the tools and the examples, and the rules of the
+	// tree.
+	"test-rest":  {"rest-cgo", "rest-purego", "servers", "scmvet", "tree"},
+	"check":      {"scm-cgo", "scm-purego", "c-plain", "cgo", "purego", "quick", "difftest", "tree", "lint"},
+	"check-fast": {"lint-fast", "fast", "c-plain"},
+	// The tests of the module proof that no other plan has, and what needs its newer modules.
+	"proof-test":      {"setup-c", "partners", "repotest", "proof", "newest", "dist"},
+	"proof-bsd":       {"bsd-user", "bsd-root"},
+	"proof-bsd-quick": {"bsd-user"},
+}
+
+func init() { plans["test-all"] = slices.Concat(plans["test"], plans["test-rest"]) }
+
+// proof/repotest compares these lists with the tree and with the Makefile.
+var (
+	// library has the packages for other programs, except package scm.
+	library = []string{"./handover/...", "./wire", "./fdchannel", "./fdleak", "./framed", "./interoptest"}
+	// internal has the internal packages with tests that they use.
+	internal = []string{"./internal/fdtest", "./internal/procfs", "./internal/pure", "./internal/sys", "./internal/testrecord"}
+	// portable has the internal packages with tests that run on other Unix systems.
+	portable = []string{"./internal/fdtest", "./internal/promises", "./internal/pure", "./internal/reexec", "./internal/spectest", "./internal/sys", "./internal/testrecord", "./internal/webtest"}
+	// slow has the packages whose tests take too long before every commit.
+	slow = []string{"./interop", "./cmd/scm", "./interop/catalogue"}
+	// tested is what the plan test runs of this module.
+	tested = slices.Concat([]string{"."}, library, internal)
+)
+
+const pure = module + "/internal/pure"
+
+var parts = []part{
+	{Name: "setup", Command: []string{"tools/setup", "interop"}, Show: true, Alone: true},
+	{Name: "setup-c", Command: []string{"tools/setup", "c"}, Show: true, Alone: true},
+	// The programs in C and Rust run the catalogue with package scm on both backends.
+	{Name: "partners", Command: []string{goCommand, "run", "./tools/buildpeers", "-partners"}, Show: true, Alone: true, After: []string{"setup", "setup-c"}},
+
+	{Name: "scm-cgo", Packages: []string{"."}, Backend: "cgo", NeedsC: true},
+	{Name: "scm-purego", Packages: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true},
+	{Name: "cgo", Packages: tested, Not: []string{"."}, Backend: "cgo", NeedsC: true},
+	{Name: "purego", Packages: tested, Not: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true,
+		Using: pure, UserUsing: module + "/internal/procfs", Same: []string{"./interoptest"}},
+	{Name: "c", Command: makeC("check"), TAP: true, NeedsC: true},
+	{Name: "c-plain", Command: makeC("test"), TAP: true, NeedsC: true},
+	// The same random calls, which both backends must answer alike.
+	{Name: "difftest", Dir: "proof", Packages: []string{"./difftest"}, NeedsC: true},
+
+	{Name: "rest-cgo", Packages: append(slow, "./..."), Not: tested, Backend: "cgo", NeedsC: true},
+	{Name: "rest-purego", Packages: []string{"./..."}, Not: tested, Backend: "purego", Tags: "scm_purego", AsUser: true,
+		Using: pure, UserUsing: module + "/interop/reference", Same: []string{"./cmd/scm", "./interop/catalogue"}},
+	{Name: "servers", Dir: "examples/servers", Packages: []string{"./..."}},
+	{Name: "scmvet", Dir: "cmd/scmvet", Packages: []string{"./..."}},
+	{Name: "tree", Dir: "proof", Packages: []string{"./repotest"}, Flags: []string{"-ginkgo.label-filter=tree"}},
+
+	{Name: "quick", Packages: []string{"./..."}, Not: append(slow, tested...), Backend: "cgo", NeedsC: true},
+	{Name: "fast", Packages: []string{"."}, Flags: []string{"-ginkgo.label-filter=!catalogue"}, Env: []string{"SCM_TEST_ALONE=1"}},
+	// go vet needs the packages compiled, which the tests do. The linters are in proof, which needs a newer Go.
+	{Name: "lint", Command: []string{"make", "lint-go"}, Dir: "proof", After: []string{"cgo", "purego", "quick"}},
+	{Name: "lint-fast", Command: []string{"make", "lint-fast"}},
+
+	{Name: "repotest", Dir: "proof", Packages: []string{"./repotest"}, Flags: []string{"-ginkgo.label-filter=!tree"}},
+	{Name: "proof", Dir: "proof", Packages: []string{"./identity", "./..."}, Not: []string{"./repotest", "./difftest"}},
+	// The tests in the root use the oldest modules.
+	{Name: "newest", Dir: "proof", Packages: append([]string{"./nettest", module}, inProof(library)...), Tags: "scm_purego"},
+	{Name: "dist", Dir: "tools/dist", Packages: []string{"./..."}},
+	bsd("bsd-user", "1000"),
+	bsd("bsd-root", "0"),
+}
+
+// inProof returns the names that the module proof has for packages.
+func inProof(packages []string) (names []string) {
+	for _, p := range packages {
+		names = append(names, module+strings.TrimPrefix(p, "."))
+	}
+	return names
+}
+
+// bsd is a part with an emulated machine for each package, as a user of NetBSD.
+func bsd(name, user string) part {
+	return part{Name: name, Packages: slices.Concat([]string{"."}, library, portable), Flags: []string{"-p=1"},
+		Env:  []string{"GOOS=netbsd", "GOARCH=amd64", "CGO_ENABLED=0"},
+		Exec: "${ROOT}/build/bsd/bsd -user " + user + " '${KERNEL}' ${ROOT}/build/bsd/init"}
+}
+
+// makeC returns the command that makes a target of csrc. -Oline keeps the results of each program together.
+func makeC(target string) []string {
+	return []string{"make", "-C", "csrc", "--keep-going", "--no-print-directory", "CC=" + goEnv("CC"), "-j2", "-Oline", target}
+}

@@ -1,0 +1,668 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/version"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A run runs the parts of a plan.
+type run struct {
+	plan      string
+	results   string // RESULTS
+	temporary string
+	screen    *screen
+	began     time.Time
+	hasC      bool
+	ctx       context.Context // until an interrupt
+	cancel    context.CancelFunc
+
+	sync.Mutex  // for the fields below, and those of the parts
+	parts       []*running
+	changed     *sync.Cond
+	interrupted os.Signal
+	errors      []string // of runtests itself
+	first       report.FirstCases
+	tabled      bool // the table of the partners was printed
+}
+
+// A running part has begun, or will.
+type running struct {
+	part
+	begun, ended, cut bool
+	skipped           string // why it did not run
+	packages          map[string]*goPackage
+	names             []string // of the packages, sorted
+	tap               tapReader
+	output            tail   // outside of packages
+	failure           string // how the command failed
+	group             int    // of its processes
+	records, log      string // a folder, a file
+	read              map[string]int64
+	tests             []test
+	shown             int
+	seen              map[string]bool // the failed tests that were shown, or not for a reason
+	start             time.Time
+	seconds           float64
+}
+
+func newRun(plan string, names []string, from []part) *run {
+	r := &run{plan: plan, results: os.Getenv("RESULTS"), first: report.FirstCases{}, screen: newScreen(os.Stdout)}
+	if r.results == "" {
+		r.results = "build/test"
+	}
+	r.changed = sync.NewCond(r)
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	for _, name := range names {
+		i := slices.IndexFunc(from, func(p part) bool { return p.Name == name })
+		r.parts = append(r.parts, &running{part: from[i], packages: map[string]*goPackage{}, read: map[string]int64{}, seen: map[string]bool{}})
+	}
+	r.hasC = goEnv("CGO_ENABLED") == "1"
+	return r
+}
+
+func goEnv(name string) string {
+	out, _ := exec.Command(goCommand, "env", name).Output()
+	return strings.TrimSpace(string(out))
+}
+
+// schedule runs the parts in their order, side by side, and returns when all have ended.
+func (r *run) schedule() {
+	r.Lock()
+	defer r.Unlock()
+	for {
+		active, alone, left := 0, false, false
+		for _, p := range r.parts {
+			if p.begun && !p.ended {
+				active, alone = active+1, alone || p.Alone
+			}
+			left = left || !p.ended
+		}
+		if !left || active == 0 && r.interrupted != nil {
+			return
+		}
+		if p := r.next(); p != nil && active < atOnce && !alone && (active == 0 || !p.Alone) && r.interrupted == nil {
+			p.begun, p.start = true, time.Now()
+			go r.runPart(p)
+			continue
+		}
+		r.changed.Wait()
+	}
+}
+
+// next returns the first part that can begin.
+func (r *run) next() *running {
+	for _, p := range r.parts {
+		if p.begun {
+			continue
+		}
+		waits := slices.ContainsFunc(r.parts, func(o *running) bool { return !o.ended && slices.Contains(p.After, o.Name) })
+		if !waits {
+			return p
+		}
+	}
+	return nil
+}
+
+// skips returns why a part cannot run here.
+func (r *run) skips(ctx context.Context, p *running) string {
+	if p.NeedsC && !r.hasC {
+		return "no C compiler (" + goEnv("CC") + ") in PATH"
+	}
+	if p.Dir == "" {
+		return ""
+	}
+	// The go command of this module is new enough, or downloads one that is.
+	out, err := exec.CommandContext(ctx, goCommand, "-C", p.Dir, "list", "-m").CombinedOutput()
+	if err != nil && ctx.Err() == nil && version.Compare("go"+goOf(p.Dir), goEnv("GOVERSION")) > 0 {
+		return strings.TrimSpace(string(out))
+	}
+	return ""
+}
+
+var goLine = regexp.MustCompile(`(?m)^go (\S+)`)
+
+// goOf returns the version of Go that a module needs.
+func goOf(dir string) string {
+	text, _ := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if m := goLine.FindSubmatch(text); m != nil {
+		return string(m[1])
+	}
+	return ""
+}
+
+// asUser returns the command that runs the part as another user, or "".
+func (p *running) asUser() string {
+	if !p.AsUser {
+		return ""
+	}
+	return os.Getenv("AS_USER")
+}
+
+// runPart runs a part.
+func (r *run) runPart(p *running) {
+	why := r.skips(r.ctx, p)
+	if p.Name == "setup" && os.Getenv("SETUP") == "0" {
+		why = "SETUP=0"
+	}
+	var err error
+	if why == "" {
+		err = r.execute(p)
+	}
+	r.Lock()
+	defer r.Unlock()
+	p.seconds, p.skipped = time.Since(p.start).Seconds(), why
+	if err != nil {
+		p.failure = err.Error()
+	}
+	r.readPart(p)
+	p.cut = r.interrupted != nil
+	r.finish(p)
+	p.ended = true
+	r.changed.Broadcast()
+}
+
+// execute runs the command of a part.
+func (r *run) execute(p *running) error {
+	dir := r.temporary
+	if p.asUser() != "" && !enterable(dir) {
+		var err error
+		if dir, err = temporary("/tmp"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	// The names are short, because those of sockets below TMPDIR have at most 107 characters.
+	number := strconv.Itoa(slices.Index(r.parts, p))
+	tmp := filepath.Join(dir, number)
+	p.records = filepath.Join(dir, number+"r")
+	for _, folder := range []string{tmp, p.records} {
+		if err := errors.Join(os.Mkdir(folder, 0o777), os.Chmod(folder, 0o777|os.ModeSticky)); err != nil {
+			return err
+		}
+	}
+	command := p.Command
+	if len(p.Packages) > 0 {
+		packages, err := r.packagesOf(r.ctx, p)
+		if err != nil {
+			return err
+		}
+		if len(packages) == 0 {
+			return fmt.Errorf("no package matches %s", strings.Join(p.Packages, " "))
+		}
+		r.Lock()
+		for _, q := range packages {
+			p.packages[q.name] = q
+			p.names = append(p.names, q.name)
+		}
+		r.Unlock()
+		command = p.goTest(p.names)
+	}
+	if user := p.asUser(); user != "" {
+		command = append([]string{user}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = p.environment(tmp, r.hasC && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }))
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	log, err := newLog(filepath.Join(r.results, p.Name+".log"))
+	if err != nil {
+		return err
+	}
+	p.log = log.name
+	defer func() { r.note(log.close()) }()
+	log.Write([]byte(strings.Join(command, " ") + "\n"))
+	return r.start(p, cmd, log)
+}
+
+// environment returns the environment of the command of a part.
+func (p *running) environment(tmp string, partners bool) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
+	env = append(env, "TMPDIR="+tmp)
+	if partners {
+		root, _ := os.Getwd()
+		env = append(env, "SCM_PARTNERS="+filepath.Join(root, "build/peers/partners.json"))
+	}
+	if len(p.Packages) > 0 {
+		// The compiler is faster with less garbage collection, which the tests have as usual. The linker is faster
+		// without debugging information, also for the programs that tests build.
+		env = append(env, testrecord.Variable+"="+p.records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
+	}
+	return append(env, p.Env...)
+}
+
+// limit is the time limit of a package. One that takes longer hangs, and go test prints the stacks. A slow machine
+// exceeds the limit without a fault: SLOW=N multiplies it.
+func limit() time.Duration {
+	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
+	return 20 * time.Minute * time.Duration(max(slow, 1))
+}
+
+// goTest returns the command that tests packages. make lint runs vet.
+func (p *running) goTest(packages []string) []string {
+	command := []string{goCommand, "test"}
+	if p.Dir != "" {
+		command = append(command, "-C", p.Dir)
+	}
+	command = append(command, "-json", "-count=1", fmt.Sprint("-timeout=", limit()), "-vet=off", "-p="+strconv.Itoa(2*runtime.NumCPU()))
+	run := os.Expand(p.Exec, func(name string) string {
+		path, _ := filepath.Abs(map[string]string{"ROOT": ".", "KERNEL": os.Getenv("KERNEL")}[name])
+		return path
+	})
+	command = append(command, "-exec="+strings.TrimSpace("env -u GOGC "+run))
+	if p.Tags != "" {
+		command = append(command, "-tags="+p.Tags)
+	}
+	if p.asUser() != "" && goEnv("CGO_ENABLED") == "1" {
+		command = append(command, "-short") // leaves out long tests to which the user makes no difference
+	}
+	return slices.Concat(command, packages, p.Flags)
+}
+
+// start starts the command of a part, and reads what it prints until it ends.
+func (r *run) start(p *running, cmd *exec.Cmd, log *logFile) error {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	r.Lock()
+	if r.interrupted != nil {
+		r.Unlock()
+		return nil
+	}
+	if err := cmd.Start(); err != nil {
+		r.Unlock()
+		return err
+	}
+	p.group = cmd.Process.Pid
+	r.Unlock()
+	var readers sync.WaitGroup
+	readers.Add(2)
+	go func() { defer readers.Done(); r.readOutput(p, out, log, len(p.Packages) > 0) }()
+	go func() { defer readers.Done(); r.readOutput(p, errs, log, false) }()
+	readers.Wait()
+	err = cmd.Wait()
+	r.Lock()
+	defer r.Unlock()
+	p.group = 0
+	p.tap.end()
+	for _, name := range p.names {
+		log.Write(p.packages[name].log.Bytes())
+	}
+	return err
+}
+
+// readOutput reads one of the outputs of a part.
+func (r *run) readOutput(p *running, in io.Reader, log *logFile, isJSON bool) {
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			r.takeLine(p, line, log, isJSON)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (r *run) takeLine(p *running, line []byte, log *logFile, isJSON bool) {
+	r.Lock()
+	defer r.Unlock()
+	var e event
+	if isJSON && json.Unmarshal(line, &e) == nil {
+		r.takeEvent(p, e, log)
+		return
+	}
+	log.Write(line)
+	if p.Show {
+		r.screen.print(string(line))
+	}
+	switch text := strings.TrimSuffix(string(line), "\n"); {
+	case p.TAP:
+		p.tap.take(text)
+	default:
+		p.output.add(text + "\n")
+	}
+}
+
+// takeEvent takes an event of go test. A package that cannot be built has its events below the path of what was
+// built.
+func (r *run) takeEvent(p *running, e event, log *logFile) {
+	if e.Package == "" {
+		if e.Output != "" {
+			log.Write([]byte(e.Output))
+			p.output.add(e.Output)
+		}
+		return
+	}
+	q := p.packages[e.Package]
+	if q == nil {
+		q = newPackage(e.Package)
+		p.packages[e.Package] = q
+		p.names = append(p.names, e.Package)
+	}
+	if e.Output != "" {
+		if len(p.packages) == 1 {
+			log.Write([]byte(e.Output))
+		} else {
+			q.log.WriteString(e.Output)
+		}
+	}
+	if r.interrupted != nil {
+		return
+	}
+	q.take(e)
+	if e.Test == "" && (e.Action == "pass" || e.Action == "fail" || e.Action == "skip") {
+		log.Write(q.log.Bytes())
+		q.log.Reset()
+		if e.FailedBuild != "" {
+			q.at("").output = p.output
+		}
+		r.readPart(p)
+		for _, t := range q.results(limit(), false) {
+			r.show(p, t)
+		}
+	}
+}
+
+func newPackage(name string) *goPackage { return &goPackage{name: name, tests: map[string]*goTest{}} }
+
+// readRecords reads what the suites of all running parts have written since the last time, and shows what failed.
+func (r *run) readRecords() {
+	r.Lock()
+	defer r.Unlock()
+	for _, p := range r.parts {
+		if p.begun && !p.ended {
+			r.readPart(p)
+		}
+	}
+}
+
+func (r *run) readPart(p *running) {
+	if p.records == "" || r.interrupted != nil {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(p.records, "*.json"))
+	for _, file := range files {
+		text, err := readFrom(file, p.read[file])
+		r.note(err)
+		text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest of a line comes later, or never
+		p.read[file] += int64(len(text))
+		records, err := testrecord.Read(bytes.NewReader(text))
+		r.note(err)
+		for _, record := range records {
+			if q := p.packages[record.Package]; q != nil {
+				q.records = append(q.records, record)
+				if record.Kind == testrecord.Spec || record.Kind == testrecord.Node {
+					t := specResult(record)
+					t.Package = q.name
+					r.show(p, t)
+				}
+			}
+		}
+	}
+}
+
+func readFrom(file string, offset int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, offset, 1<<40))
+}
+
+// note keeps an error of runtests itself.
+func (r *run) note(err error) {
+	if err != nil && !slices.Contains(r.errors, err.Error()) {
+		r.errors = append(r.errors, err.Error())
+	}
+}
+
+// finish counts the tests of a part that has ended, and prints the counts.
+func (r *run) finish(p *running) {
+	switch {
+	case p.skipped == "SETUP=0":
+		p.skipped = ""
+		return
+	case p.skipped != "":
+		t := test{Name: p.Name, State: skipped, Why: p.skipped}
+		if p.NeedsC && !r.hasC {
+			t.Missing = "C compiler"
+		}
+		p.tests = []test{t}
+		if inCI {
+			p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: "it was skipped, and CI=true"})
+		}
+		return
+	}
+	for _, name := range p.names {
+		p.tests = append(p.tests, p.packages[name].results(limit(), p.cut)...)
+	}
+	for _, t := range p.tap.tests {
+		if t.State != failed || !p.cut {
+			p.tests = append(p.tests, t)
+		}
+	}
+	if len(p.Packages) == 0 && p.TAP && len(p.tests) == 0 && !p.cut {
+		p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: "it ran no test\n" + p.tap.noise.String()})
+	}
+	if p.failure != "" && !p.cut && !slices.ContainsFunc(p.tests, isFailed) {
+		why := p.failure + "\n" + p.output.String() + p.tap.noise.String()
+		p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: why})
+	}
+	for i, t := range p.tests {
+		if t.State == failed {
+			p.tests[i].Again = p.again(t)
+			r.show(p, t)
+		}
+	}
+	if r.tests(p) > 0 {
+		r.screen.printf("%s  %s: %v (%.0f s)", r.clock(), p.Name, countOf(p.tests), p.seconds)
+	}
+	r.printTable(p)
+}
+
+func (r *run) tests(p *running) int { return len(p.tests) }
+
+// printTable prints the table of the partners when the last part with package scm has ended.
+func (r *run) printTable(p *running) {
+	p.ended = true
+	for _, o := range r.parts {
+		if strings.HasPrefix(o.Name, "scm-") && !o.ended || r.tabled {
+			return
+		}
+	}
+	if table, sentence := partnerTable(r.outcomes(), false); table != "" {
+		r.tabled = true
+		r.screen.print(table + sentence + "\n")
+	}
+}
+
+// again returns the command that runs a test again.
+func (p *running) again(t test) string {
+	if len(p.Packages) == 0 {
+		if p.TAP {
+			return "make -C csrc check"
+		}
+		return strings.Join(p.Command, " ")
+	}
+	name := strings.TrimPrefix(t.Package, module)
+	command := "go test"
+	if p.Dir != "" {
+		command += " -C " + p.Dir
+		name = strings.TrimPrefix(name, "/"+p.Dir)
+	}
+	if p.Tags != "" {
+		command += " -tags " + p.Tags
+	}
+	if strings.Contains(t.Package, "/") && !strings.HasPrefix(t.Package, module) {
+		command += " " + t.Package
+	} else {
+		command += " ." + name
+	}
+	switch q := p.packages[t.Package]; {
+	case t.Name == "" || t.Name == suiteTest:
+	case q != nil && q.tests[t.Name] == nil:
+		command += " -ginkgo.v -ginkgo.focus='" + quoteFocus(t) + "'"
+	default:
+		var levels []string
+		for _, level := range strings.Split(t.Name, "/") {
+			levels = append(levels, "^"+regexp.QuoteMeta(level)+"$")
+		}
+		command += " -v -run '" + strings.Join(levels, "/") + "'"
+	}
+	return command
+}
+
+func quoteFocus(t test) string {
+	name := t.Name
+	if t.result != nil {
+		name = t.result.Name
+	}
+	return strings.ReplaceAll(regexp.QuoteMeta(name), "'", ".")
+}
+
+// mostShown is how many failed tests of a part are shown with what they printed, besides the cases of the catalogue,
+// of which one for each cause is shown.
+const mostShown = 3
+
+// show shows a failed test, unless an equal one was shown.
+func (r *run) show(p *running, t test) {
+	key := t.Package + " " + t.Name
+	if t.State != failed || p.seen[key] || r.interrupted != nil && !p.ended {
+		return
+	}
+	p.seen[key] = true
+	text := t.Why
+	if t.result != nil {
+		if r.first.Add(t.result.Name, *t.result) != "" {
+			return
+		}
+		text = report.Example(*t.result, report.ExampleLines)
+	} else if p.shown++; p.shown > mostShown {
+		return
+	}
+	r.screen.print("\n" + fmt.Sprintf("failed: %s: %s\n", p.Name, t.title()) + indent(shorten(text)) + "    to run it again: " + p.again(t) + "\n\n")
+}
+
+// shorten leaves out the middle of a long text.
+func shorten(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if more := len(lines) - mostLines; more > 0 {
+		middle := fmt.Sprintf("… %d more lines", more)
+		lines = slices.Concat(lines[:mostLines/2], []string{middle}, lines[mostLines/2+more:])
+	}
+	return strings.Join(lines, "\n")
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "    " + strings.ReplaceAll(text, "\n", "\n    ") + "\n"
+}
+
+// causeTable describes the causes of the failed cases of the catalogue.
+func (r *run) causeTable() string {
+	all, again := &report.Report{}, map[string]string{}
+	for _, p := range r.parts {
+		for _, t := range p.tests {
+			if t.result != nil {
+				all.Cases = append(all.Cases, *t.result)
+				if t.State == failed {
+					again[t.result.Name] = t.Again
+				}
+			}
+		}
+	}
+	return all.CauseTable(func(c scenario.Result) string { return again[c.Name] })
+}
+
+// interrupt sends a signal to every part.
+func (r *run) interrupt(s os.Signal) {
+	r.Lock()
+	defer r.Unlock()
+	if r.interrupted == nil {
+		r.interrupted = s
+		r.cancel()
+		r.screen.printf("%s  %v: ending the tests", r.clock(), s)
+	}
+	n, _ := s.(unix.Signal)
+	for _, p := range r.parts {
+		if p.group != 0 {
+			_ = unix.Kill(-p.group, n)
+		}
+	}
+	r.changed.Broadcast()
+}
+
+// clock returns how long the run has taken.
+func (r *run) clock() string {
+	s := int(time.Since(r.began).Seconds())
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
+
+// progress says how far the parts are.
+func (r *run) progress() string {
+	r.Lock()
+	defer r.Unlock()
+	var says []string
+	for _, p := range r.parts {
+		if p.begun && !p.ended {
+			says = append(says, p.progress())
+		}
+	}
+	return r.clock() + "  " + strings.Join(says, "; ")
+}
+
+func (p *running) progress() string {
+	tests, ended, planned := len(p.tap.tests), 0, 0
+	for _, q := range p.packages {
+		tests += q.ended()
+		if t := q.tests[""]; t != nil && t.state != "start" && t.state != "" {
+			ended++
+		}
+		for _, record := range q.records {
+			planned += record.Planned
+		}
+	}
+	switch {
+	case tests == 0 && len(p.Packages) > 0 && ended == 0:
+		return p.Name + ": compiling"
+	case tests == 0 && len(p.Packages) == 0:
+		return p.Name + ": running"
+	case len(p.Packages) == 0:
+		return fmt.Sprintf("%s: %d tests", p.Name, tests)
+	case len(p.packages) == 1 && planned > 0:
+		return fmt.Sprintf("%s: %d tests, with %d specs in all", p.Name, tests, planned)
+	}
+	return fmt.Sprintf("%s: %d tests, %d of %d packages", p.Name, tests, ended, len(p.packages))
+}

@@ -1,0 +1,276 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/junit"
+	"github.com/scm-rights/scm/interop/report"
+)
+
+// An outcome is what runs leave in RESULTS about a part.
+type outcome struct {
+	Name    string  `json:"name"`
+	Backend string  `json:"backend,omitempty"`
+	Seconds float64 `json:"seconds"`
+	Log     string  `json:"log,omitempty"`
+	Tests   []test  `json:"tests"`
+}
+
+// A count is the numbers of tests that passed, failed and were skipped.
+type count [3]int
+
+func (c count) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", c[0], c[1], c[2])
+}
+
+func countOf(tests []test) (c count) {
+	for _, t := range tests {
+		c[slices.Index([]string{passed, failed, skipped}, t.State)]++
+	}
+	return c
+}
+
+// title names the test.
+func (t test) title() string {
+	return strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(t.Package, module), "/") + " " + t.Name)
+}
+
+func (r *run) outcomes() (all []*outcome) {
+	for _, p := range r.parts {
+		all = append(all, &outcome{Name: p.Name, Backend: p.Backend, Seconds: p.seconds, Log: p.log, Tests: p.tests})
+	}
+	return all
+}
+
+func readOutcomes(file string) (all []*outcome, err error) {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+	}
+	return all, err
+}
+
+// A summary is what a run says at its end.
+type summary struct {
+	title  string
+	parts  []*outcome
+	cause  string   // the causes of failed cases
+	errors []string // of the run itself; each is a failure
+	least  int      // failures that the parts do not have
+}
+
+// write writes the results to NAME.json and, for programs that read JUnit, to NAME.xml.
+func (s *summary) write(name string) error {
+	text, err := json.MarshalIndent(s.parts, "", " ")
+	if err != nil {
+		return err
+	}
+	all := junit.Suites{Name: s.title}
+	for _, p := range s.parts {
+		suite := &junit.Suite{Name: p.Name}
+		for _, t := range p.Tests {
+			message, _, _ := strings.Cut(t.Why, "\n")
+			outcome := map[string]string{passed: "", failed: "failure", skipped: "skipped"}[t.State]
+			suite.Add(junit.Case{Class: t.Package, Name: t.Name, Seconds: junit.Seconds(t.Seconds)}, outcome, message[:min(len(message), junit.MaxMessage)], t.Why)
+		}
+		all.Suites = append(all.Suites, suite)
+	}
+	var xml bytes.Buffer
+	return errors.Join(all.Write(&xml), report.ReplaceFile(name+".json", text), report.ReplaceFile(name+".xml", xml.Bytes()))
+}
+
+// mostNamed is how many failed tests are named at the end.
+const mostNamed = 20
+
+// print prints the summary, and returns the exit status.
+func (s *summary) print(w io.Writer) int {
+	var total count
+	var red, skips, missing []string
+	busy := false
+	if s.cause != "" {
+		fmt.Fprintf(w, "\n%s\n", s.cause)
+	}
+	fmt.Fprintf(w, "\n%s:\n", s.title)
+	for _, p := range s.parts {
+		c := countOf(p.Tests)
+		if len(p.Tests) > 0 {
+			fmt.Fprintf(w, "  %-14s %-42v %4.0f s  %s\n", p.Name, c, p.Seconds, p.Log)
+		}
+		cases := 0
+		for i := range total {
+			total[i] += c[i]
+		}
+		for _, t := range p.Tests {
+			if t.Missing != "" && t.State == skipped {
+				missing = append(missing, t.Missing)
+			}
+			if t.State == skipped && t.Name == p.Name {
+				skips = append(skips, p.Name+": "+t.Why)
+			}
+			if t.State != failed {
+				continue
+			}
+			if busy = busy || strings.HasPrefix(t.Why, "it reached"); t.result != nil {
+				cases++
+				continue
+			}
+			red = append(red, fmt.Sprintf("failed: %s: %s", p.Name, t.title()))
+		}
+		if cases > 0 {
+			red = append(red, fmt.Sprintf("failed: %s: %s of the catalogue, for the causes above", p.Name, display.Plural(cases, "case")))
+		}
+	}
+	if more := len(red) - mostNamed; more > 0 {
+		red = append(red[:mostNamed], fmt.Sprintf("… %d more: see the files", more))
+	}
+	for _, line := range append(red, s.errors...) {
+		fmt.Fprintln(w, line)
+	}
+	if busy && strings.HasPrefix(s.title, "make ") { // .ci/run runs these
+		fmt.Fprintf(w, "on a busy machine: %s SLOW=3\n", s.title)
+	}
+	table, sentence := partnerTable(s.parts, true)
+	fmt.Fprint(w, table)
+	skips = append(skips, skippedPartners(s.parts)...)
+	slices.Sort(skips)
+	for _, skip := range slices.Compact(skips) {
+		fmt.Fprintf(w, "skipped: %s\n", skip)
+	}
+	if slices.Sort(missing); len(missing) > 0 && !inCI { // where it is a failure
+		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs the tools)\n", strings.Join(slices.Compact(missing), ", "))
+	}
+	if sentence != "" {
+		fmt.Fprintln(w, sentence)
+	}
+	total[1] = max(total[1]+len(s.errors), s.least)
+	if total[0]+total[1] == 0 {
+		fmt.Fprintln(w, "failed: nothing ran")
+		total[1] = 1
+	}
+	fmt.Fprintln(w, total)
+	return min(total[1], 1)
+}
+
+// rows are the partners in C and Rust, as in package peers, and those of every backend.
+var rows = []string{"csrc, in C", "book, the book's code in C", "qa, in C", "libc, in Rust", "nix, in Rust", "rustix, in Rust",
+	"sendfd, in Rust", "scmsocket, in Rust", "the other backend", "the runner"}
+
+// names are the rows of the labels of specs.
+var names = map[string]string{"scm-cgo": "the other backend", "scm-purego": "the other backend", "runner": "the runner"}
+
+func init() {
+	for _, row := range rows {
+		if name, _, ok := strings.Cut(row, ","); ok {
+			names[name] = row
+		}
+	}
+}
+
+// rowOf returns the row of a spec, or "".
+func rowOf(t test) string {
+	for _, label := range t.Labels {
+		if names[label] != "" {
+			return names[label]
+		}
+	}
+	return ""
+}
+
+// partnerTable returns a table of the specs with each partner and of the other tests on cgo and on pure Go, and a
+// sentence about the specs in C and Rust. They are empty if no spec with a partner ran.
+func partnerTable(parts []*outcome, others bool) (table, sentence string) {
+	scores, rest, any := [2]map[string]count{{}, {}}, [2]count{}, false
+	for _, p := range parts {
+		backend := slices.Index([]string{"cgo", "purego"}, p.Backend)
+		if backend < 0 {
+			continue
+		}
+		for _, t := range p.Tests {
+			at := slices.Index([]string{passed, failed, skipped}, t.State)
+			if row := rowOf(t); row != "" {
+				c := scores[backend][row]
+				c[at]++
+				scores[backend][row], any = c, true
+			} else {
+				rest[backend][at]++
+			}
+		}
+	}
+	if !any {
+		return "", ""
+	}
+	cells := func(c count) string { return fmt.Sprintf("    %8d%8d%8d", c[0], c[1], c[2]) }
+	ran, failures := [2]map[string]int{{}, {}}, 0
+	table = fmt.Sprintf("\n%-26s%28s%28s\n%-26s", "", "cgo", "pure Go", "specs with") + strings.Repeat("      passed  failed skipped", 2)
+	for _, row := range rows {
+		_, what, _ := strings.Cut(row, ",")
+		language := what[strings.LastIndex(what, " ")+1:]
+		table += fmt.Sprintf("\n%-26s", row)
+		for i := range scores {
+			c := scores[i][row]
+			table += cells(c)
+			if ran[i][language] += c[0]; language != "" {
+				failures += c[1]
+			}
+		}
+	}
+	if others {
+		table += fmt.Sprintf("\n%-26s%v%v", "other Go tests", cells(rest[0]), cells(rest[1]))
+	}
+	var says [2]string
+	for i := range says {
+		c, rust := ran[i]["C"], ran[i]["Rust"]
+		if says[i] = fmt.Sprintf("%d specs against C and Rust passed", c+rust); c == 0 || rust == 0 {
+			says[i] = fmt.Sprintf("%d specs against C and %d against Rust passed", c, rust)
+		}
+	}
+	sentence = says[0] + " on both backends"
+	if says[0] != says[1] {
+		sentence = says[0] + " on cgo, and " + says[1] + " on pure Go"
+	}
+	if failures > 0 {
+		sentence += fmt.Sprintf("; %d failed", failures)
+	}
+	return table + "\n", sentence
+}
+
+// skippedPartners says why no spec with a partner ran.
+func skippedPartners(parts []*outcome) (all []string) {
+	for _, p := range parts {
+		ran, reasons := map[string]bool{}, map[string]map[string]bool{}
+		for _, t := range p.Tests {
+			row := rowOf(t)
+			name, _, isPartner := strings.Cut(row, ",")
+			if !isPartner {
+				continue
+			}
+			if ran[name] = ran[name] || t.State != skipped; reasons[name] == nil {
+				reasons[name] = map[string]bool{}
+			}
+			why, _, _ := strings.Cut(t.Why, "\n")
+			reasons[name][strings.TrimPrefix(why, name+": ")] = true
+		}
+		for name, list := range reasons {
+			for _, why := range slices.Sorted(maps.Keys(list)) {
+				if !ran[name] {
+					all = append(all, name+": "+why)
+				}
+			}
+		}
+	}
+	return all
+}
