@@ -37,13 +37,9 @@ type Conn struct {
 }
 
 // NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see
-// [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through
-// NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn,
-// the result keeps the Expect of its [Config], but no other field of it. Everything else is shared, including the
-// socket file. If the NetConn method of a wrapper skips the *Conn, the Expect is lost.
-//
-// For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
-// [ErrNotUnix].
+// [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a wrapper with a NetConn() net.Conn method that
+// leads to one (docs/migrating.md). The result keeps only the Expect of a *Conn's [Config]. It does not see bytes
+// that a wrapper has buffered. For other connections, and for TLS, the error wraps [ErrNotUnix].
 func NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
 	if err != nil {

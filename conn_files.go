@@ -10,11 +10,9 @@ import (
 )
 
 // WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries the
-// files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. A nil file is an error
-// ([os.ErrInvalid]), and nothing is sent. On other sockets p is one message. n is the number of bytes sent. If n > 0,
-// the files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that is waiting
-// continues to wait. On FreeBSD, the call waits forever if a seqpacket message fits only without its files (8,169 to
-// 8,192 bytes with one file).
+// files, so with files, p must not be empty ([ErrEmptyPayload]). On other sockets p is one message. If n > 0, the
+// files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that is waiting
+// continues to wait.
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -69,19 +67,14 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	return k.sent, err
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files, with a single recvmsg(2) call. If the message has
-// more files, ReadFiles closes all. It creates files as [NewFile] does, and the caller must close them. The results
-// are:
+// ReadFiles receives up to len(p) bytes and at most max files, which the caller must close, with a single recvmsg(2)
+// call. It creates files as [NewFile] does. p[:n] contains the bytes received. On error, all files are closed and
+// files is nil, except with [Config].KeepTruncated:
 //
-//   - n, files, nil: a message, or bytes of a stream, perhaps without files. n is 0 if the message or p is
-//     empty.
-//   - 0, nil, io.EOF: the end of a stream or seqpacket connection, or an empty seqpacket message without files.
-//   - n, files, *TruncatedError: the message had more than max files, or part of it was lost. files is nil without
-//     KeepTruncated.
-//   - n, nil, *ExpectError: the message does not match [Config].Expect, and its files are closed.
-//
-// In each case p[:n] contains the bytes received. If p is empty, a stream returns [ErrEmptyPayload], and other
-// sockets lose the payload without an error. If max is negative, the error wraps EINVAL.
+//   - [io.EOF]: the end of a connection, or an empty seqpacket message.
+//   - [*TruncatedError]: more than max files, or part of the message was lost.
+//   - [*ExpectError]: the message does not match [Config].Expect.
+//   - [ErrEmptyPayload]: p is empty, on a stream. On other sockets, this loses the payload without an error.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

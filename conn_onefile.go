@@ -27,9 +27,9 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the file. The
-// partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q. RecvFile rejects a
-// message with no descriptor (ErrNoFile), more than one ([*TruncatedError]), or over 4095 bytes (ENAMETOOLONG). On
-// a stream, the rest stays unread.
+// partner chose the name: print it, and the file's errors, with %q. RecvFile rejects a message with no descriptor
+// ([ErrNoFile]), more than one ([*TruncatedError]), or over 4095 bytes (ENAMETOOLONG). On a stream, the rest stays
+// unread.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)

@@ -12,15 +12,11 @@ import (
 	"time"
 )
 
-// WithContext returns c with ctx. It is the same connection, with the same Config, socket file and deadlines. When ctx
-// is done, its Read, Write and the methods of this package that wait return an error that wraps ctx.Err() and
-// [context.Cause]. If ctx is already done, they send and receive nothing. A call that has received something returns
-// it, and n > 0 still means that part of a payload was sent.
-//
-// To end a call, the Conn sets a deadline in the past, and afterwards restores the program's. A deadline that was set
-// on the [net.UnixConn] itself is lost. [os.ErrDeadlineExceeded] can end calls on the net.UnixConn, on the RawConn of
-// a Conn without a context, and [io.Copy] with an [os.File]. c and a Conn that NewConn made from c.NetConn() affect
-// each other in both ways. The other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
+// WithContext returns c with ctx, as the same connection. When ctx is done, its Read, Write and the methods of this
+// package that wait return an error that wraps ctx.Err() and [context.Cause]. If ctx is already done, they send and
+// receive nothing. A call that has received something returns it. The other methods of [net.UnixConn] do not use
+// ctx. Set deadlines only on a Conn: when a context ends a call, the program's deadline on the net.UnixConn is lost,
+// and calls on it can end too (docs/howto.md).
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil

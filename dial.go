@@ -13,9 +13,8 @@ import (
 )
 
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value, except that
-// [NewConn] keeps the Expect of a Conn, and [NewListener] the Expect and Check of a Listener. A [net.UnixConn] or
-// [net.UnixListener] has neither, even if it is embedded in a Conn or Listener. Nor has a received or duplicated
-// socket.
+// [NewConn] keeps the Expect of a Conn, and [NewListener] the Expect and Check of a Listener. An embedded
+// [net.UnixConn] or [net.UnixListener], and a received or duplicated socket, have neither.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
@@ -34,11 +33,10 @@ type Config struct {
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
-	// cannot, the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before
-	// NewListener took over the socket, are still queued. The methods to which Expect applies close them and
-	// return an [*ExpectError] or [*TruncatedError], until [Conn.PassRights] of the same Conn, or of one that
-	// WithContext made from it, turns the option on. Methods of other Conns for the same socket do not do this.
-	// Recv without FDs only sets MSG_CTRUNC.
+	// cannot, the call that creates the Conn or Listener fails. Descriptors that were sent earlier are still queued.
+	// Until [Conn.PassRights] turns the option on, this Conn's methods to which Expect applies close them and return
+	// an [*ExpectError] or [*TruncatedError] (Recv without FDs only sets MSG_CTRUNC). Other Conns of the socket
+	// return them.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If
@@ -91,10 +89,9 @@ func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, err
 	return c, nil
 }
 
-// DialPacket is [Dial] for "unixgram" from an address of its own, to which the server can reply. No other
-// socket can send to it. It treats local and its socket file as [ListenPacket] does, but makes a relative path
-// absolute if the result fits into sun_path (LocalAddr still returns local). The server needs permission to
-// write to the file: see [Config].Mode.
+// DialPacket is [Dial] for "unixgram" from an address of its own, local, to which only the server can send. It
+// treats local and its socket file as [ListenPacket] does, but makes a relative path absolute if the result fits
+// into sun_path. The server needs permission to write to the file: see [Config].Mode.
 func DialPacket(ctx context.Context, network, local, addr string) (*Conn, error) {
 	return Config{}.DialPacket(ctx, network, local, addr)
 }

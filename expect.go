@@ -10,15 +10,11 @@ import (
 // Expect describes the descriptors that a partner may pass: how many, and what each must be. It can apply
 // to the methods of a Conn ([Config].Expect), to one receive ([Expect.Recv]), or to other descriptors
 // ([Expect.Enforce]). If one does not match, all descriptors are closed. The zero value accepts no
-// descriptor.
+// descriptor. With an invalid Expect, such as one with a Kind but Max 0, the error wraps EINVAL.
 //
-// On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular],
-// namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be
-// one are rejected. If the system cannot report a requested Kind or field, every descriptor is rejected
-// with [errors.ErrUnsupported].
-//
-// Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative number, a
-// Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
+// On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular], namespaces and
+// anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be one are rejected. If the
+// system cannot report a requested Kind or field, every descriptor is rejected with [errors.ErrUnsupported].
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int

@@ -8,15 +8,12 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// NewFile returns an [os.File] for the received descriptor fd and takes ownership of fd, which it may
-// renumber. On error fd is unchanged and still belongs to the caller.
+// NewFile returns an [os.File] for the received descriptor fd and takes ownership of fd, which it may renumber: do
+// not pass the program's own standard output or error. On error fd is unchanged and still belongs to the caller.
 //
-// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller. A
-// sender can then stop the whole process, for example as the file's server (FUSE). NewFile puts there only
-// the files that docs/pitfalls.md lists. Other files have no deadlines. With O_NONBLOCK set, a Read that
-// would wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not interrupt it.
-//
-// Do not pass the program's own standard output or error: NewFile renumbers descriptors 1 and 2.
+// Use it instead of [os.NewFile], with which a sender can stop the whole process. Files that NewFile keeps out of
+// the runtime's poller have no deadlines, and if O_NONBLOCK is set, a Read that would wait fails with EAGAIN
+// (docs/pitfalls.md).
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
 	return newFile(fd, name, func() error { return sys.CloseOnExec(fd) })

@@ -101,10 +101,10 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// PeerCred identifies the process that called connect, listen or socketpair for the other end of the socket
-// sock, with the user and group it had then. Since then, the socket may have been passed on and the PID reused:
-// see [PeerPIDFD]. For a listening socket, it identifies the process that called listen. Without a peer, as on a
-// datagram socket not from Pair, the error is ENOTCONN. For containers, see docs/questions.md.
+// PeerCred identifies the process that called connect, listen or socketpair for the other end of the socket sock,
+// with the user and group it had then. Since then, the socket may have been passed on and the PID reused: see
+// [PeerPIDFD]. For a listening socket, it is the process that called listen. Without a peer, the error is ENOTCONN.
+// For containers, see docs/questions.md.
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(int(toInt32(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
@@ -119,9 +119,9 @@ func PeerPIDFD(sock int) (int, error) {
 }
 
 // PassCred turns SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the sender's credentials
-// to each message sent to sock. Only Recv with a non-nil [Message].Cred makes space for these. Other calls can lose
-// descriptors, or return a [*TruncatedError] even for a message without any. An accepted socket has the option if
-// the listener had it when the client connected.
+// to each message. Only Recv with a non-nil [Message].Cred makes space for these: other calls can lose descriptors,
+// or return a [*TruncatedError] even for a message without any. An accepted socket inherits the option from the
+// listener.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }

@@ -17,57 +17,61 @@
 //   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
 //   - Send and Recv pass one message with descriptors, flags, an address and credentials.
 //
-// The functions [WriteFD] and [ReadFD], which returns n, -1, nil without a descriptor, are like write_fd and read_fd of
-// W. Richard Stevens' UNIX Network Programming (UNP, §15.7). They, [Send] and [Recv] take a socket's descriptor, and
-// make one system call without a retry.
+// The functions [WriteFD] and [ReadFD] are like write_fd and read_fd of W. Richard Stevens' UNIX Network Programming
+// (UNP, §15.7). They, [Send] and [Recv] take a socket's descriptor, and make one system call without a retry.
 //
 // # Goroutines, timeouts and limits
 //
-// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run one at a
-// time, and so do receives. With MSG_DONTWAIT, only sends on a stream wait for others. To stop a receive or another
-// call of a Conn that waits, cancel the context of [Conn.WithContext], set a deadline (timeout), or call Close.
+// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run one at
+// a time, and so do receives. To stop a call that waits, cancel the context of [Conn.WithContext], set a deadline,
+// or call Close.
 //
-// [PeerCred] and [PeerPIDFD] report who is asking: the process that connected. [PassCred] adds the sender to each
-// message. [Config] and [Expect] limit what a Conn accepts:
+// [PeerCred] and [PeerPIDFD] report who connected, and [PassCred] adds the sender to each message. [Config] and
+// [Expect] limit what a Conn accepts:
 //
 //	l, err := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindRegular}}.Listen(ctx, "unix", path)
 //
 // # Who owns and closes a descriptor
 //
-// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during the
-// call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both ends share
-// the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that the kernel
-// installs, and returns none if it fails, except with [Config].KeepTruncated.
+// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during
+// the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both
+// ends share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that
+// the kernel installs, and returns none if it fails, except with [Config].KeepTruncated.
 //
-// A partner can block Close: with FUSE, or a TCP socket with SO_LINGER, close(2) of a file that it sent can block
-// indefinitely, despite deadlines. This can also block Close of a Conn or Listener with the file in its queue, and a
-// receive that loses or rejects it. With FUSE, other operations on the file can block too (SECURITY.md).
+// A partner can make Close, a receive that closes a file, and calls on a received file block for as long as it
+// likes: see SECURITY.md.
 //
 // # What can be lost
 //
-// A receive loses descriptors if the message has more than you asked for, the descriptor table is full, or a security
-// module rejects one. It loses bytes if a datagram or seqpacket message is longer than the buffers. Recv reports both
-// in Message.Flags, and returns what is left. Most other calls close all descriptors, except with KeepTruncated, and
-// return a [*TruncatedError]. A plain read, such as Conn.Read, loses descriptors without an error.
+// A receive loses descriptors if the message has more than you asked for, the descriptor table is full, or a
+// security module rejects one. It loses bytes if a datagram or seqpacket message is longer than the buffers. Recv
+// reports both in Message.Flags, and returns what is left. Most other calls close all descriptors, and return a
+// [*TruncatedError]. A plain read, such as Conn.Read, loses descriptors without an error.
 //
-// On a stream, at least one byte must accompany descriptors, and there are no message boundaries (docs/pitfalls.md). A
-// short write there loses nothing: send the rest without the files. WriteFiles returns n > 0 and an error, but Send
-// only sets N.
+// A stream has no message boundaries, and at least one byte must accompany descriptors (docs/pitfalls.md). After a
+// short write there, send the rest without the files. WriteFiles then returns n > 0 and an error, but Send only sets
+// N.
 //
 // # Errors
 //
-// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the system lacks a
-// feature (docs/platforms.md), and for every call on Windows, WebAssembly and Plan 9. They wrap [os.ErrInvalid] for a
-// nil file, connection, listener or Message (nothing is sent) or a Conn or Listener literal, and [os.ErrClosed] or
-// [net.ErrClosed] for a closed argument. A nil context, and methods that a literal embeds, can panic. If the system
-// call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener, and functions that create
-// them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
+// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. If the system call of a function fails, the error is
+// an [*os.SyscallError]. Methods of Conn and Listener, and functions that create them, return a [*net.OpError]. It
+// also wraps these, except for the first two:
 //
-// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED. io.EOF
-// means that the other end was closed or sent an empty seqpacket message. If it called CloseWrite, you can still send.
-// After other errors you can continue. If the error concerns a message, such as a TruncatedError, an ExpectError or
-// [ErrNoFile], the message is no longer in the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a context,
-// nothing was received, and nothing sent beyond n bytes.
+//   - [io.EOF]: the other end was closed, or sent an empty seqpacket message. If it called CloseWrite, you can still
+//     send.
+//   - [*TruncatedError], [*ExpectError]: part of the message was lost, or it does not match an Expect.
+//   - [ErrNoFile] and the other variables below: as they say.
+//   - [errors.ErrUnsupported]: the system lacks a feature (docs/platforms.md). On Windows, WebAssembly and Plan 9,
+//     every call returns it.
+//   - [os.ErrInvalid]: a file, connection, listener or Message is nil, and nothing was sent, or a Conn or Listener
+//     was not created by this package. A nil context can panic, as can methods that a Conn or Listener literal
+//     embeds.
+//   - [os.ErrClosed], [net.ErrClosed]: an argument, or the Conn or Listener, is closed.
+//
+// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED.
+// After other errors you can continue. If the error concerns a message, the message is no longer in the queue.
+// Otherwise, as after EINTR, EAGAIN, a deadline or a context, nothing was received, and nothing sent beyond n bytes.
 package scm
 
 import (
@@ -88,15 +92,13 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	return n, nil
 }
 
-// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2) call. The
-// results are:
+// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2) call. It does
+// not report lost bytes. The results are:
 //
-//   - n, fd, nil: one descriptor was received, and the caller must close it.
-//   - n, -1, nil: no descriptor was received. n is 0 at the end of a connection, and if the message or p is empty.
-//   - n, -1, *TruncatedError: the control data was truncated, or had more than one descriptor.
-//   - -1, -1 and an error that wraps the errno: the call failed.
-//
-// ReadFD does not report lost bytes.
+//   - n, fd, nil: the caller must close fd.
+//   - n, -1, nil: no descriptor. n is 0 at the end of a connection, and if the message or p is empty.
+//   - n, -1, [*TruncatedError]: more than one descriptor, or control data was lost.
+//   - -1, -1 and an error: the call failed.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
 	switch {
