@@ -4,10 +4,12 @@ package scm_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,8 +74,9 @@ func example(r scenario.Result) string {
 	case printsAll():
 		return report.Example(r, 0)
 	case inParallel():
-		line, _, _ := strings.Cut(report.Example(r, report.ExampleLines), "\n")
-		return line
+		causes := report.FirstCases{}
+		causes.Add(r.Name, r)
+		return cmp.Or(strings.Join(slices.Sorted(maps.Keys(causes)), "; "), r.Why)
 	case len(firstCases) > 0:
 		return report.Example(r, report.ExampleLines/2)
 	}

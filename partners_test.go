@@ -150,7 +150,7 @@ func tallySpecs(r Report) map[string]*tally {
 // writePartners prints a line for each peer, unless a filter left out its specs.
 func writePartners(tallies map[string]*tally) {
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		if t := tallies[name]; t.passed+t.failed+len(t.skipped) > 0 || t.leftOut == 0 {
+		if t := tallies[name]; t.passed+t.failed+len(t.skipped) > 0 {
 			fmt.Printf("specs over %s with %s: %v\n", scm.Backend, name, t)
 		}
 	}

@@ -152,3 +152,13 @@ func TestUnrecorded(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// An interrupt that comes while Ginkgo reports a spec says nothing of the spec.
+func TestWasReported(t *testing.T) {
+	for node, want := range map[types.NodeType]bool{types.NodeTypeReportAfterEach: true, types.NodeTypeIt: false} {
+		s := ginkgo.SpecReport{State: types.SpecStateInterrupted, Failure: types.Failure{FailureNodeType: node}}
+		if got := WasReported(s); got != want {
+			t.Errorf("interrupted in %v: got %v", node, got)
+		}
+	}
+}

@@ -330,6 +330,23 @@ var _ = Describe("the build", Label("build"), func() {
 			}
 		})
 
+		DescribeTable("prints TAP, in which a program", func(script, cases, verdict string, passes bool) {
+			program := filepath.Join(to, "program")
+			Expect(os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700)).To(Succeed())
+			out, err := exec.Command("sh", "csrc/test/run.sh", to, "test (cc)", "", program).Output()
+			plan, _, _ := strings.Cut(string(out), "\n# test (cc): ")
+			Expect(plan).To(Equal("TAP version 14\n# Subtest: test/program\n" + cases + verdict))
+			Expect(err == nil).To(Equal(passes))
+		},
+			Entry("passes", "echo 'ok 1 - a'; echo 1..1", "    ok 1 - a\n    1..1\n", "ok 1 - test/program\n1..1", true),
+			Entry("fails", "echo 'not ok 1 - a'; echo 1..1; exit 1", "    not ok 1 - a\n    1..1\n", "not ok 1 - test/program # exit status 1\n1..1", false),
+			Entry("ends early", "echo 'ok 1 - a'", "    ok 1 - a\n", "not ok 1 - test/program # it ended after 1 cases\n1..1", false),
+			Entry("crashes in the middle of a line", "printf 'ok 1'; exit 139", "    ok 1\n", "not ok 1 - test/program # exit status 139\n1..1", false),
+			Entry("prints a result as an error", "echo 'ok 7 - b' >&2; echo 'ok 1 - a'; echo 1..1", "    # ok 7 - b\n    ok 1 - a\n    1..1\n", "ok 1 - test/program\n1..1", true),
+			Entry("skips all its cases", "echo 'ok 1 - a # SKIP no b'; echo 1..1", "    ok 1 - a # SKIP no b\n    1..1\n",
+				"ok 1 - test/program # SKIP every case was skipped\nnot ok 2 - test # every program was skipped\n1..2", false),
+		)
+
 		It("accepts CFLAGS with quotes", func() {
 			flags := `CFLAGS=-O1 -DX='a b' -DY="c d"`
 			Expect(c.must("all", flags, "exports")).To(ContainSubstring(" -c -o "))
