@@ -101,13 +101,17 @@ func openPage() {
 // closePage explains why the suite failed if nothing else does. Ginkgo says so only to itself if a report in a file
 // cannot be written.
 func closePage() {
-	if page != nil && len(failedSpecs) == 0 {
+	if page != nil && len(failedSpecs) == 0 && !explained {
 		fmt.Println("The suite failed after its specs, as if a report could not be written. -ginkgo.v prints why.")
 	}
 }
 
-// failedSpecs has the names of the failed specs and nodes of the suite.
-var failedSpecs = map[string]bool{}
+// failedSpecs has the names of the failed specs and nodes of the suite. If it failed for another reason, and has said
+// so, explained is true.
+var (
+	failedSpecs = map[string]bool{}
+	explained   bool
+)
 
 var _ = ReportAfterEach(show)
 

@@ -69,8 +69,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	}
 	writeEnd(r)
 	if err := lacksSpecs(r, tallies); err != nil {
-		failedSpecs[err.Error()] = true
-		if page != nil {
+		if explained = true; page != nil {
 			fmt.Println(err)
 		}
 		Fail(err.Error())
@@ -100,7 +99,7 @@ func writeEnd(r Report) {
 	}
 	text := fmt.Sprintf("%d passed, %d failed, %d skipped of %s", passes, fails, skips, Count(chosen, "spec"))
 	if reasons := strings.Join(r.SpecialSuiteFailureReasons, ", "); reasons != "" {
-		text = reasons + ": " + text
+		text, explained = reasons+": "+text, true
 	}
 	fmt.Printf("%s in %.1f seconds\n", text, r.RunTime.Seconds())
 }
@@ -182,10 +181,17 @@ var _ = It("the suite says what it runs, and what ran with each partner", func()
 	Expect(ended.output).NotTo(ContainSubstring("with book"))
 })
 
+var _ = It("the suite says that it failed outside its specs", func() {
+	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nix", "-ginkgo.junit-report=/proc/none/report.xml")
+	Expect(ended.err).To(HaveOccurred())
+	Expect(ended.output).To(ContainSubstring("\nThe suite failed after its specs, as if a report could not be written. -ginkgo.v prints why.\n"))
+})
+
 var _ = It("the suite fails if its filter matches no spec", func() {
 	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nxi")
 	Expect(ended.err).To(HaveOccurred())
 	Expect(ended.output).To(ContainSubstring("\nno spec matches the filter\n"))
+	Expect(ended.output).NotTo(ContainSubstring("as if a report"))
 })
 
 var _ = It("specs with a partner are counted as passed, failed or skipped", func() {
