@@ -112,6 +112,11 @@ func TestNewPeerTest(t *testing.T) {
 	test("-- basics truncation every_group_has_a_test", true, "3 passed")
 	test("-- basics truncation", true, "tests/interop-expected.txt:2: basics/gone leak@mine applies to no case: no scenario matches \"gone\"\n")
 	test("basics", true, " of its 701 cases: not selected (")
+	none := filepath.Join(dir, "none") // no case of the group
+	if err := os.WriteFile(none, []byte("#!/bin/sh\nexec "+program(t, "scm")+" \"$@\" --skip '**'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	test("limits", true, "limits: mine: no case has a verdict; no verdict in ", "SCM_PROGRAM="+none)
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")

@@ -146,11 +146,9 @@ func (r *Report) UnmatchedFaults() int {
 	return len(r.Unmatched)
 }
 
-// Verdicts returns the number of cases that have a verdict, in peer scenarios and kernel scenarios
-// together.
-func (r *Report) Verdicts() int {
-	return r.Totals.Verdicts() + r.Kernel.Verdicts() + r.Control.Verdicts()
-}
+// Verdicts returns the number of cases that have a verdict, in peer scenarios and kernel scenarios together. A control
+// that passes says nothing about the peers of a run, so it does not count.
+func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
 // CutText says why the run ended early, and after how many cases.
 func (r *Report) CutText() string {
@@ -208,11 +206,12 @@ func (r *Report) runErrors(cut string) (list []string) {
 		return []string{cut}
 	case len(r.shardErrors) > 0:
 		return r.shardErrors
-	case r.Verdicts() == 0 && r.NotRun() == 0:
-		return []string{"nothing ran"}
 	}
 	for _, err := range r.UntestedPeers() {
 		list = append(list, err.Error())
+	}
+	if len(list) == 0 && r.Verdicts() == 0 && r.NotRun() == 0 {
+		list = []string{"nothing ran"}
 	}
 	return list
 }

@@ -51,10 +51,10 @@ A peer that does not answer in five cases in a row, unless that is expected, is 
 more. The runner kills processes that a peer leaves behind, unless they called setsid.
 Scenarios from --catalogue run with your rights, and may use the network.
 
-With --run, --skip or --shard, a peer without a verdict is an error only if it supports
-none of the cases of a whole run. With --catalogue, it is not an error for a built-in peer.
-Without --catalogue, it is an error if a peer supports no case that passes a descriptor.
-With --peer, neither is an error for the other peers.
+With --run, --skip or --shard, a peer without a verdict is an error only if no other has
+one, or if it supports none of the cases of a whole run. With --catalogue, it is not an
+error for a built-in peer. Without --catalogue, it is an error if a peer supports no case
+that passes a descriptor. With --peer, neither is an error for the other peers.
 
 Exit status:
   0      every case ended as expected
@@ -302,10 +302,10 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		return r, cli.Exit(cli.ExitFail, nil)
 	case r.NotRun() > 0:
 		return r, cli.Exit(cli.ExitBroken, nil)
-	case r.Verdicts() == 0:
-		return r, cli.Exit(cli.ExitNone, errors.New("nothing ran"))
 	case len(r.UntestedPeers()) > 0:
 		return r, cli.Exit(cli.ExitNone, errors.Join(r.UntestedPeers()...))
+	case r.Verdicts() == 0:
+		return r, cli.Exit(cli.ExitNone, errors.New("nothing ran"))
 	}
 	return r, nil
 }
