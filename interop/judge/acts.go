@@ -2,6 +2,7 @@ package judge
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -99,7 +100,8 @@ func (j *judge) judgeActed(f fact.Acted, line int) {
 			text += " after the end of the case"
 		}
 		sd := j.sides[cmp.Or(f.Held.Until, scenario.RoleB)]
-		j.find(scenario.CheckLeak, sd, line, text, f.Held.File.Name, f.Held.Where).Ambiguous = true
+		text = fmt.Sprintf(text, f.Held.File.Name, f.Held.Where)
+		j.add(sd, scenario.Finding{Check: scenario.CheckLeak, Line: line, Text: text, Ambiguous: true})
 		endCase(ErrPairOver)
 	}
 }

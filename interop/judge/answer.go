@@ -211,7 +211,7 @@ func (j *judge) judgeAnswer(a answer) {
 	}
 	switch {
 	case r.check != "":
-		j.find(r.check, a.side, a.step.Line, "%s", r.text).Short = r.short
+		j.add(a.side, scenario.Finding{Check: r.check, Line: a.step.Line, Text: r.text, Short: r.short})
 		endCase(r.then)
 	case r.text != "":
 		j.endNotRun("line %d: %s", a.step.Line, r.text)

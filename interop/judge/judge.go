@@ -192,10 +192,14 @@ func catch(err *error) {
 }
 
 // find adds a finding about the peer on a side.
-func (j *judge) find(check scenario.Check, sd *side, line int, format string, args ...any) *scenario.Finding {
-	f := scenario.Finding{Check: check, Peer: sd.peer.Name, Line: line, Text: fmt.Sprintf(format, args...)}
+func (j *judge) find(check scenario.Check, sd *side, line int, format string, args ...any) {
+	j.add(sd, scenario.Finding{Check: check, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// add adds a finding about the peer on a side, whose name it fills in.
+func (j *judge) add(sd *side, f scenario.Finding) {
+	f.Peer = sd.peer.Name
 	j.found.Findings = append(j.found.Findings, f)
-	return &j.found.Findings[len(j.found.Findings)-1]
 }
 
 // showsNothing notes that the case says nothing about the peers.

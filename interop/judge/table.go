@@ -133,11 +133,13 @@ func (j *judge) judgeHeld(sd *side, line int) {
 	for _, fd := range slices.Sorted(maps.Keys(sd.held)) {
 		switch d, open := sd.open[fd]; {
 		case !open:
-			j.find(scenario.CheckFile, sd, line, "descriptor %d was closed without a command to do so", fd).Own = !j.overlap
+			text := fmt.Sprintf("descriptor %d was closed without a command to do so", fd)
+			j.add(sd, scenario.Finding{Check: scenario.CheckFile, Line: line, Text: text, Own: !j.overlap})
 			j.spent = j.spent || sd.spare[fd]
 			delete(sd.held, fd)
 		case sd.held[fd] && d.Changed && (sd.ended || !sd.spare[fd]):
-			j.find(scenario.CheckFile, sd, line, "descriptor %d refers to another file now, without a command to do so", fd).Own = !j.overlap
+			text := fmt.Sprintf("descriptor %d refers to another file now, without a command to do so", fd)
+			j.add(sd, scenario.Finding{Check: scenario.CheckFile, Line: line, Text: text, Own: !j.overlap})
 			j.spent = true // it may have replaced others too
 			sd.held[fd] = false
 		}
@@ -195,8 +197,8 @@ func (j *judge) cannotLook(sd *side, why string) {
 
 // findChange adds a finding about a changed file.
 func (j *judge) findChange(by suspect, line int, format string, args ...any) {
-	f := j.find(scenario.CheckFile, by.side, line, format, args...)
-	f.Own, f.Ambiguous = by.sure, !by.sure
+	text := fmt.Sprintf(format, args...)
+	j.add(by.side, scenario.Finding{Check: scenario.CheckFile, Line: line, Text: text, Own: by.sure, Ambiguous: !by.sure})
 }
 
 // judgeLeaks adds a finding for each descriptor that refers to a file of the case although the peer was not started
