@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -120,72 +119,101 @@ func expectedReasons(c scenario.Result) []string {
 // where says in how many scenarios a peer fails a check, and with how many partners. It also says whether it does so in
 // one role or on one type of socket only, although the report has its cases with others.
 func (r *Report) where(check scenario.Check, peer string, failed []scenario.Result) string {
-	failing := map[string]bool{}
-	for _, c := range failed {
-		name, _, _, _ := splitCaseName(c.Name)
-		failing[name] = true
-	}
-	all := map[string]bool{}
-	var alike []scenario.Result // the cases in which it could fail in the same way, in the scenarios where it does
-	for _, c := range r.Cases {
-		name, _, a, b := splitCaseName(c.Name)
-		judged := slices.Contains([]scenario.Verdict{scenario.Pass, scenario.Fail, scenario.Expected, scenario.UnexpectedPass}, c.Verdict)
-		if !judged || a != peer && b != peer || check == scenario.CheckCloexec && !slices.Contains(c.CloexecChecked, peer) {
-			continue
-		}
-		all[name] = true
-		if failing[name] {
-			alike = append(alike, c)
-		}
-	}
+	failing := scenarioNames(failed)
+	judged := r.judged(check, peer)
+	all := scenarioNames(judged)
 	text := fmt.Sprintf(", in %d of %s", len(failing), display.Plural(len(all), "scenario"))
 	switch {
 	case len(failing) == 1:
-		text = ", in " + slices.Collect(maps.Keys(failing))[0]
+		text = ", in " + failing[0]
 	case len(failing) >= len(all):
 		text = fmt.Sprintf(", in each of the %d scenarios in which it was checked", len(failing))
 	}
 	if len(failed) < 2 {
 		return text
 	}
-	for _, limit := range []struct {
-		form, many string
-		of         func(socketType, a, b string) string
-	}{
-		{"%s", "", func(_, a, b string) string {
-			switch {
-			case a == b:
-				return "" // it has both roles
-			case a == peer:
-				return "only as the sender"
-			}
-			return "only as the receiver"
-		}},
-		{"only on %s sockets", "", func(socketType, _, _ string) string { return socketType }},
-		{"only with %s", "with %d of %d partners", func(_, a, b string) string {
-			if a == peer {
-				return subject(b)
-			}
-			return subject(a)
-		}},
-	} {
-		values := func(cases []scenario.Result) []string {
-			found := map[string]bool{}
-			for _, c := range cases {
-				_, socketType, a, b := splitCaseName(c.Name)
-				found[limit.of(socketType, a, b)] = true
-			}
-			delete(found, "")
-			return slices.Collect(maps.Keys(found))
-		}
-		some, all := values(failed), values(alike)
-		switch {
-		case len(all) < 2:
-		case len(some) == 1:
-			text += ", " + fmt.Sprintf(limit.form, some[0])
-		case limit.many != "":
-			text += ", " + fmt.Sprintf(limit.many, len(some), len(all))
-		}
+	alike := slices.DeleteFunc(judged, func(c scenario.Result) bool {
+		name, _, _, _ := splitCaseName(c.Name)
+		return !slices.Contains(failing, name)
+	})
+	if role, ok := only(failed, alike, peer, roleOf); ok {
+		text += ", only as the " + role
+	}
+	if socketType, ok := only(failed, alike, peer, typeOf); ok {
+		text += ", only on " + socketType + " sockets"
+	}
+	if partner, ok := only(failed, alike, peer, partnerOf); ok {
+		text += ", only with " + partner
+	} else if all := distinct(alike, peer, partnerOf); len(all) > 1 {
+		text += fmt.Sprintf(", with %d of %d partners", len(distinct(failed, peer, partnerOf)), len(all))
 	}
 	return text
+}
+
+// judged returns the cases in which the peer could fail the check.
+func (r *Report) judged(check scenario.Check, peer string) (list []scenario.Result) {
+	verdicts := []scenario.Verdict{scenario.Pass, scenario.Fail, scenario.Expected, scenario.UnexpectedPass}
+	for _, c := range r.Cases {
+		_, _, a, b := splitCaseName(c.Name)
+		checked := check != scenario.CheckCloexec || slices.Contains(c.CloexecChecked, peer)
+		if slices.Contains(verdicts, c.Verdict) && (a == peer || b == peer) && checked {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// scenarioNames returns the names of the scenarios of these cases, sorted and without duplicates.
+func scenarioNames(cases []scenario.Result) (names []string) {
+	for _, c := range cases {
+		name, _, _, _ := splitCaseName(c.Name)
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// roleOf returns the role of the peer in a case, or "" if it has both.
+func roleOf(c scenario.Result, peer string) string {
+	switch _, _, a, b := splitCaseName(c.Name); {
+	case a == b:
+		return ""
+	case a == peer:
+		return "sender"
+	}
+	return "receiver"
+}
+
+// typeOf returns the type of socket of a case.
+func typeOf(c scenario.Result, _ string) string {
+	_, socketType, _, _ := splitCaseName(c.Name)
+	return socketType
+}
+
+// partnerOf returns the other peer of a case.
+func partnerOf(c scenario.Result, peer string) string {
+	_, _, a, b := splitCaseName(c.Name)
+	if a == peer {
+		return subject(b)
+	}
+	return subject(a)
+}
+
+// distinct returns what of returns for the cases, without duplicates and "".
+func distinct(cases []scenario.Result, peer string, of func(c scenario.Result, peer string) string) (values []string) {
+	for _, c := range cases {
+		if v := of(c, peer); v != "" && !slices.Contains(values, v) {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// only returns what is the same in all cases that failed, if other cases show that it could be different.
+func only(failed, alike []scenario.Result, peer string, of func(c scenario.Result, peer string) string) (value string, ok bool) {
+	values := distinct(failed, peer, of)
+	if len(values) != 1 || len(distinct(alike, peer, of)) < 2 {
+		return "", false
+	}
+	return values[0], true
 }
