@@ -217,45 +217,17 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	comparedA, comparedB := o.comparison.Count(a.Calls, b.Calls)
-	for i, numbers := range o.process {
-		one := o.comparison
-		one.Processes = [2][]int{one.Processes[0][i : i+1], one.Processes[1][i : i+1]}
-		if inA, inB := one.Count(a.Calls, b.Calls); inA+inB == 0 {
-			return cli.Broken(fmt.Errorf("--process %s: neither command has such a %s that made a call to compare", numbers, o.by))
-		}
-	}
-	if comparedA+comparedB == 0 {
-		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
-	}
-	unread, unreadFiles := 0, 0
-	for _, c := range slices.Concat(a.Calls, b.Calls) {
-		if !o.comparison.Whole(&c) {
-			unread++
-		}
-	}
-	for _, open := range slices.Concat(a.StillOpen, b.StillOpen) {
-		if open.File.Errno != 0 {
-			unreadFiles++
-		}
-	}
-	if unread+unreadFiles > 0 {
+	unread := o.findUnread(a, b)
+	if unread != (unreadParts{}) {
 		a.StillOpen, b.StillOpen = nil, nil
 	}
 	found := o.comparison.Compare(a, b)
 	report := newDiffReport(o)
 	report.add(found)
-	switch {
-	case len(report.counted) > 0:
-	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
-		return cli.Broken(errors.New("not compared: --allow permits a missing call, and what follows it"))
-	case unread > 0:
-		return cli.Broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
-			"could not be looked up; all other calls are the same", unread))
-	case unreadFiles > 0:
-		return cli.Broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
-			"ended or executed another program; the calls are the same", unreadFiles))
+	if err := o.notCompared(a, b, found, unread, len(report.counted) > 0); err != nil {
+		return cli.Broken(err)
 	}
+	comparedA, comparedB := o.comparison.Count(a.Calls, b.Calls)
 	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(comparedA)))
 	if allA, allB := (recorder.Comparison{}).Count(a.Calls, b.Calls); allA+allB > comparedA+comparedB {
 		fmt.Fprintf(cmd.OutOrStdout(), "left out by --process: %s of A, %d of B\n", display.Plural(allA-comparedA, "call"), allB-comparedB)
@@ -264,6 +236,51 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return cli.Exit(cli.ExitFail, nil)
+}
+
+// unreadParts counts what scm could not read in both runs.
+type unreadParts struct{ calls, files int }
+
+func (o *diffOptions) findUnread(a, b recorder.Recording) (n unreadParts) {
+	for _, c := range slices.Concat(a.Calls, b.Calls) {
+		if !o.comparison.Whole(&c) {
+			n.calls++
+		}
+	}
+	for _, open := range slices.Concat(a.StillOpen, b.StillOpen) {
+		if open.File.Errno != 0 {
+			n.files++
+		}
+	}
+	return n
+}
+
+// notCompared returns why the comparison says nothing: there was nothing to compare or, unless a difference counts,
+// scm has not compared everything. It returns nil if the comparison says something.
+func (o *diffOptions) notCompared(a, b recorder.Recording, found []*recorder.Difference, unread unreadParts, differ bool) error {
+	for i, numbers := range o.process {
+		one := o.comparison
+		one.Processes = [2][]int{one.Processes[0][i : i+1], one.Processes[1][i : i+1]}
+		if inA, inB := one.Count(a.Calls, b.Calls); inA+inB == 0 {
+			return fmt.Errorf("--process %s: neither command has such a %s that made a call to compare", numbers, o.by)
+		}
+	}
+	inA, inB := o.comparison.Count(a.Calls, b.Calls)
+	switch {
+	case inA+inB == 0:
+		return errors.New("neither command made a call that can carry descriptors: nothing was compared")
+	case differ:
+		return nil
+	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
+		return errors.New("not compared: --allow permits a missing call, and what follows it")
+	case unread.calls > 0:
+		return fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
+			"could not be looked up; all other calls are the same", unread.calls)
+	case unread.files > 0:
+		return fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
+			"ended or executed another program; the calls are the same", unread.files)
+	}
+	return nil
 }
 
 // mostRuns is the maximum number of times that --self-test runs A, including the run that is compared with B.
