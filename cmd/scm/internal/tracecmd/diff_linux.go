@@ -16,104 +16,22 @@ import (
 
 var diffHelp = `Run both commands, one after the other, and report every difference between the
 calls by which they and their children send and receive messages. The report
-shows the first one with its calls, and then lists all of them, in the order in which
-the first program makes the calls. Without -v, it only counts differences of other
-processes after a call that one program alone makes, which can be their cause.
+shows the first one with its calls, and then lists all of them.
 
   different: call 1 of process 2, helper (recvmsg), at its entry: flags: 0 against
   MSG_CMSG_CLOEXEC
   ...
   --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls of process 2, helper)
 
-With --allow, the difference does not count. For flags, for the fields of msghdr and
-iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any two values. --allow
-'sendmsg: payload[1:4] of 16' allows any values of bytes 1 to 3 in each payload buffer of
-16 bytes, and 'sendmsg: payload 1[1:4] of 16' only in the second buffer of a message. The
-same field before the call and on return counts as two fields. The report names allowed
-differences that did not occur. If a line allows B to set MSG_CMSG_CLOEXEC or
-close-on-exec, each descriptor that another program receives in B must be close-on-exec.
-To allow one that is not, use a line with both values.
-
-A line applies to every call with its name, unless it begins with the numbers of calls, as
-below. A line that has call numbers but no buffer number applies only to messages with one
-buffer:
-
-  --allow 'call 3 of process 2, recvmsg: flags'
-  --allow 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'
+With --allow, a difference does not count. --self-test runs A several times, and allows
+the bytes that are not the same each time.
 
 ` + counted() + `
 
-Exit statuses, output, and calls that pass no descriptors (read, write) are not compared,
-nor are calls on sockets that are not Unix sockets. So a descriptor that is closed late,
-or opened without O_CLOEXEC, is not found. All other calls are compared
-completely, except for bytes that the kernel ignores and values that differ from run to
-run:
+Exit statuses, output, and calls that pass no descriptors (read, write) are not compared.
+Both commands get the same standard input, and their output is written to standard error.
 
-- Padding, msg_flags (except in sendmmsg) and msg_len before the call, and msg_namelen
-  if msg_name is NULL, are not counted. If other bytes differ, or with -v, the report
-  names those that differ. --padding counts them.
-- Times of received messages (SO_TIMESTAMP and similar options) are ignored.
-- An address is only compared with NULL.
-- What a call received is not compared if the other run's call ended in another way, as
-  the result says.
-- A descriptor is compared by its kind, its access mode (read, write or path) and, if it
-  was received, by close-on-exec. Its value is replaced by a count in the order of first
-  appearance in its process. Each received descriptor is a new one.
-- A process ID is replaced by a count in the order of first appearance, and so is an
-  abstract name of five hexadecimal digits, as the kernel chooses them.
-- Buffers for a receive are compared as far as the kernel has filled them, and messages of
-  recvmmsg only if both runs received them.
-- The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
-  has sent or received it, is compared by its SHA-256.
-
-If a process makes the same calls in both runs, scm also compares the received descriptors
-that were still open when a process ended, and those that an exec passed on. "scm trace
---help" describes how it finds them.
-
-  different: call 2 of process 1, client (recvmsg): received descriptor 2 at the exit
-  of process 1: no longer open against still open
-
-Processes are paired by their place in the tree, without those that make none of the
-calls. --process N compares only one of them, and N:M pairs two places. It hides what
-the process sends with send or write, which is seen only where the partner receives it
-with recvmsg. --by connection compares the calls on each socket, whichever process makes
-them, in the order of the first message. Only sockets, pipes and memfds are then counted
-in the order of first appearance. A descriptor that was received by another program in B
-counts if it is still open in B, whatever A does. Several clients at once connect in
-another order in each run, so use one. Two regular files, or two eventfds, that have the
-same descriptor one after the other are taken for one.
-
-The calls of a process are compared in the order in which its threads make them, up to a
-call that the other run does not have there. If --allow allows that difference, scm
-reports "not compared", because it has not compared the calls after it. A program can
-differ from itself if several threads or several processes make calls, if it polls, or
-if the number of bytes or the free space in a stream varies. The report says which of
-these reasons may apply.
-
---self-test runs A until two runs in a row change no further payload bytes, but at most
-ten times. It allows the bytes that changed, such as padding in a struct, and lists them
-as --allow lines. Each line is for one buffer in consecutive calls, not counting calls
-that have no such buffer. If the last of ten runs has changed further bytes, the report
-says that the list is not complete. The list never contains bytes after the first 4 KiB of
-a buffer. To allow those of a 5000-byte buffer, add
---allow 'sendmsg: payload[4096:5000] of 5000'. If A differs from itself in anything else,
-scm reports "not compared".
-
-Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
-cannot look up, such as those of a process that is not dumpable, are not compared. If
-no other difference counts, scm reports "not compared" and exits with status 4.
-
-Both commands get the same standard input. If it is a pipe, or a file that scm may not
-open again, scm first reads it to its end, into an unnamed file in the directory TMPDIR
-(/tmp). From a terminal, the second command reads what the first has left. Their output is
-written to standard error, or discarded with --quiet. HUP, INT,
-QUIT and TERM are forwarded to the running command, and end the comparison.
-
-` + blind + `
-
-` + privileges + `
-
-` + cli.Inherited + `
+` + page + `
 
 Exit status: 0 if no difference counts, 1 if one does, 2 for wrong usage, and 4 if a
 command could not be recorded, if neither made a call to compare, or if not all could be

@@ -19,23 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const privileges = `A set-user-ID or set-group-ID program, or one with file capabilities, such as sudo or
-fusermount3, does not get its privileges when a traced process starts it, unless root
-runs scm. It may then pass other descriptors than without scm, or none.`
-
-// blind is the part of the help text that lists the messages and calls that the recorder cannot
-// see.
-const blind = `scm does not see messages that a process sends or receives with io_uring, messages of a
-child made with CLONE_UNTRACED, and calls that a seccomp filter of the program rejects.
-Because of scm's own filter, the recorded calls of such a child fail with ENOSYS, and a
-filter of the program cannot use SECCOMP_RET_TRACE. --no-filter avoids these two effects.
-
-scm reads memory at the entry and at the exit of a call. Another thread can change the
-memory before the kernel reads it, so scm is no protection against the program. Traced
-processes cannot trace each other. A signal that the program ignores interrupts a traced
-call that waits. If the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO), the call then
-fails with EINTR. The program waits while scm cannot write its output, or cannot read a
-page of memory.`
+// page refers to the rest of the help texts.
+const page = `docs/recording.md in the scm repository says how to read the output, what scm does not
+see, and how it changes the program that it records.`
 
 // Exit codes for a command that could not be started. A shell uses the same codes.
 const (
@@ -53,83 +39,20 @@ the payload, the ancillary data, the flags, the result and the received flags.
   8008 recvmsg(4<unix stream socket:[3750]>, "\x00", SCM_RIGHTS [5<regular
   /etc/hosts, read> close-on-exec], MSG_CMSG_CLOEXEC) = 1 MSG_CMSG_CLOEXEC
 
-After a descriptor, < and > enclose its kind, its file and its access mode: read, write,
-read-write or path. A received descriptor without the words close-on-exec is inherited
-across an exec. "not looked up", "close-on-exec unknown" and "control unreadable" mean
-that scm could not read /proc or the memory of the process, for example because it is
-not dumpable. JSON then contains open null, unread or control_unread.
-
 At its end, the trace lists the received descriptors that were still open when their
-process ended, and those that an exec passed on to another program:
-
-  8008 exit: still open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
-  recvmsg(4<unix stream socket:[3750]>)
-  8010 exec /usr/bin/true: passed on 6<regular /etc/hosts, read>, descriptor 2
-  of 2 from recvmsg(4<unix stream socket:[3750]>) of process 8008
-
-A line starts with the process that had the descriptor. That process may have inherited
-it from the one that received it. Processes that share a descriptor table are listed once,
-when the last of them ends. A process that has stopped sharing its table, with unshare(2)
-or close_range(2), still counts as one of them, so only the descriptors of the last one
-are listed. "2 of 2" counts the descriptors that the call received. The program may have
-asked for fewer, because a buffer for one descriptor can have space for two.
-
-scm finds a descriptor by its file. If the program has moved it to another value, as with
-dup(2), the line shows the new value, and the old one after "received as". If the program
-opens the same file itself, scm can take that descriptor for the received one. scm does not
-find a moved descriptor if the program has also closed another descriptor for the same
-file, or if the descriptor table is larger than 512 entries.
-
-Anonymous files, such as eventfds, epoll instances, timerfds and pidfds, share one inode.
-scm finds one only at the value with which it was received. If the program has closed it
-and then created another of the same kind, which got the same value, scm lists that one.
-The same is true of devices that create a file for each open, such as /dev/ptmx. "perhaps"
-means that the file is one of these, that it has another name now, because it was renamed
-or deleted or is not the received one, or that scm could not read /proc.
-
-In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
-payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file_hex and
-program_hex are paths that are not UTF-8. If a message contains more than 253 descriptors,
-which the kernel rejects, the first 253 are described.
-
-In the list at the end, each JSON object has event (exit, exec or running) instead of
-call. Its other fields are pid, program (what was executed), perhaps (true if the text
-contains this word), descriptor and received. received contains the pid, tid, call and
-socket of the receive, fd (the value of the descriptor at that time), count (how many
-descriptors the call received) and index (which of them this is, from 1).
+process ended, and those that an exec passed on to another program.
 
 ` + counted() + `
 
-The trace ends when COMMAND and its children have ended. scm forwards HUP, INT, QUIT,
-TERM, USR1 and USR2 to COMMAND. Before COMMAND has started and after it has ended, the
-first four end scm. If scm is killed, COMMAND and its children are killed too.
+The trace ends when COMMAND and its children have ended. With -p, it also ends with HUP,
+INT and TERM, and the process runs on.
 
-With -p, HUP, INT and TERM end the trace, and the process runs on. The list then contains
-those descriptors received during the trace that are still open:
-
-  8008 running: open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
-  recvmsg(4<unix stream socket:[3750]>)
-
-The process also runs on if scm is killed. It is slow while it is traced, because it is
-stopped at each system call. The beginning and the end of the trace interrupt calls that
-wait. epoll_wait(2) and some others (see signal(7)) then fail with EINTR. A child that
-another process traces is not traced, and is reported on standard error.
-
-If scm is in the foreground of a terminal, it does not forward HUP, INT and QUIT, because
-COMMAND gets them from the terminal. Use TERM, or setsid(1), which also keeps scm from
-receiving signals that COMMAND sends to its process group.
-
-` + blind + `
-
-` + privileges + `
-
-` + cli.Inherited + `
+` + page + `
 
 Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
-up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the
-process has ended, or HUP, INT or TERM has ended the trace, and 4 if the process could not
-be traced or the trace could not be written. If it has not ended, it then runs on.`
+up or written. With -p: 0, or 4 if the process could not be traced or the trace could not
+be written.`
 
 // traceOptions contains the flags of trace.
 type traceOptions struct {
