@@ -190,54 +190,21 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 // more than the other descriptors that it already had for the file. Only then, or if whole, does follow look at the
 // details of descriptors that still have their value and their file, because that takes long if there are many.
 func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
-	seen := map[int32]seenFile{}
-	is := func(r *receivedFD, fd int32) bool {
-		now, ok := seen[fd]
-		if !ok {
-			var err error
-			if now, err = identify(tid, int(fd)); err != nil {
-				now = seenFile{}
-			}
-			seen[fd] = now
-		}
-		return now.id == r.id && !r.replaced(now)
-	}
-	inPlace := make([]bool, len(d.received))
-	for i := range d.received {
-		r := &d.received[i]
-		if id, ok := open[int(r.fd)]; ok && id == r.id.FileID {
-			inPlace[i] = true
-			delete(open, int(r.fd)) // if it is not the received one, it may be newer than another one
-		}
-	}
-	free := map[procfs.FileID][]int32{}
-	for _, fd := range slices.Sorted(maps.Keys(open)) {
-		free[open[fd]] = append(free[open[fd]], int32(fd))
-	}
+	inPlace := d.takeInPlace(open)
+	s := newSearch(tid, open)
 	reused := map[procfs.FileID][]int32{} // by other descriptors for the file
 	for i := range d.received {
 		r := &d.received[i]
 		id := r.id.FileID
-		if inPlace[i] && (whole || len(free[id]) > len(d.others[id])) && !is(r, r.fd) {
+		if inPlace[i] && (whole || len(s.free[id]) > len(d.others[id])) && !s.is(r, r.fd) {
 			inPlace[i] = false
 			reused[id] = append(reused[id], r.fd)
 		}
 	}
 	var kept []receivedFD
 	for i, r := range d.received {
-		fds, others := free[r.id.FileID], d.others[r.id.FileID]
-		switch {
-		case !files[r.id.FileID] || r.err != 0 || inPlace[i]:
-		case r.fixed || r.id.name != "" || len(fds) <= len(others):
+		if files[r.id.FileID] && r.err == 0 && !inPlace[i] && !s.findMoved(&r, d.others[r.id.FileID]) {
 			continue
-		default:
-			// Descriptors that are not new may still be the other ones.
-			at := slices.IndexFunc(fds, func(fd int32) bool { return !slices.Contains(others, fd) && is(&r, fd) })
-			if at < 0 {
-				continue
-			}
-			r.fd = fds[at]
-			free[r.id.FileID] = slices.Delete(fds, at, at+1)
 		}
 		kept = append(kept, r)
 	}
@@ -246,8 +213,67 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 		d.others = map[procfs.FileID][]int32{}
 	}
 	for id := range files {
-		d.others[id] = append(free[id], reused[id]...)
+		d.others[id] = append(s.free[id], reused[id]...)
 	}
+}
+
+// takeInPlace says for each received descriptor whether its value is open, for the same file, and removes these values
+// from open. If such a value is not the received descriptor, it may be newer than another one.
+func (d *descriptorTable) takeInPlace(open map[int]procfs.FileID) []bool {
+	inPlace := make([]bool, len(d.received))
+	for i, r := range d.received {
+		if id, ok := open[int(r.fd)]; ok && id == r.id.FileID {
+			inPlace[i] = true
+			delete(open, int(r.fd))
+		}
+	}
+	return inPlace
+}
+
+// A search looks for received descriptors among those that the process of a thread has open.
+type search struct {
+	tid  int
+	seen map[int32]seenFile        // the details of the descriptors that it has looked at
+	free map[procfs.FileID][]int32 // those to which a received descriptor may have been moved, in order
+}
+
+func newSearch(tid int, open map[int]procfs.FileID) *search {
+	s := &search{tid, map[int32]seenFile{}, map[procfs.FileID][]int32{}}
+	for _, fd := range slices.Sorted(maps.Keys(open)) {
+		s.free[open[fd]] = append(s.free[open[fd]], int32(fd))
+	}
+	return s
+}
+
+// is reports whether fd is the received descriptor.
+func (s *search) is(r *receivedFD, fd int32) bool {
+	now, ok := s.seen[fd]
+	if !ok {
+		var err error
+		if now, err = identify(s.tid, int(fd)); err != nil {
+			now = seenFile{}
+		}
+		s.seen[fd] = now
+	}
+	return now.id == r.id && !r.replaced(now)
+}
+
+// findMoved sets the value to which a received descriptor was moved, and removes it from free. The process had the other
+// descriptors for the file before. It returns false if the descriptor was not moved.
+func (s *search) findMoved(r *receivedFD, others []int32) bool {
+	id := r.id.FileID
+	fds := s.free[id]
+	if r.fixed || r.id.name != "" || len(fds) <= len(others) {
+		return false
+	}
+	// Descriptors that are not new may still be the other ones.
+	at := slices.IndexFunc(fds, func(fd int32) bool { return !slices.Contains(others, fd) && s.is(r, fd) })
+	if at < 0 {
+		return false
+	}
+	r.fd = fds[at]
+	s.free[id] = slices.Delete(fds, at, at+1)
+	return true
 }
 
 // update follows all received descriptors.
