@@ -72,33 +72,10 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 	if err := CloseInheritedOnExec(); err != nil {
 		return nil, err
 	}
-	command := p.Command
-	if as.NoFile > 0 {
-		// The runner is not allowed to change the limits of another user's process, so the limit is set before
-		// the peer starts.
-		command = append([]string{"/proc/self/exe", limitArgument, strconv.Itoa(as.NoFile)}, command...)
-	}
 	proc := &Process{Peer: p, Gone: make(chan struct{})}
-	cmd := exec.Command(command[0], command[1:]...)
-	// The peer runs in its own process group, which is killed when the peer exits. The peer does not outlive the
-	// runner.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if as.UID > 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.UID), Gid: uint32(as.UID)}
-	}
-	// In a peer written in Go, a preemption signal of the runtime would interrupt a call that waits with a
-	// timeout.
-	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","),
-		"GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0") // a test binary with -race sleeps for a second when it exits
+	cmd := peerCommand(p, as)
 	cmd.Stderr = &proc.stderr
-	cmd.WaitDelay = Grace // a process that has left the group may keep standard error open
-	defer func() {
-		witness.Forking.RLock()
-		defer witness.Forking.RUnlock()
-		for _, f := range cmd.ExtraFiles {
-			f.Close()
-		}
-	}()
+	defer func() { closeFiles(cmd.ExtraFiles) }()
 	for i, fd := range pool {
 		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
@@ -128,16 +105,51 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 		return nil, explainStart(cmd.Path, err)
 	}
 	proc.Pid = cmd.Process.Pid
-	go func() {
-		rec.awaitEnd(proc.Pid)
-		proc.Kill() // processes that the peer left in its group; the exit status of the peer is fixed already
-		if proc.ended = wait(); errors.Is(proc.ended, exec.ErrWaitDelay) {
-			proc.ended = errors.New("exit status 0, but a process that it started still has its standard error open")
-		}
-		close(proc.Gone)
-		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open
-	}()
+	go proc.awaitEnd(rec, wait)
 	return proc, nil
+}
+
+// peerCommand returns the command that starts the peer as a user, without its files.
+func peerCommand(p *scenario.Peer, as scenario.User) *exec.Cmd {
+	command := p.Command
+	if as.NoFile > 0 {
+		// The runner is not allowed to change the limits of another user's process, so the limit is set before
+		// the peer starts.
+		command = append([]string{"/proc/self/exe", limitArgument, strconv.Itoa(as.NoFile)}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	// The peer runs in its own process group, which is killed when the peer exits. The peer does not outlive the
+	// runner.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if as.UID > 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.UID), Gid: uint32(as.UID)}
+	}
+	// In a peer written in Go, a preemption signal of the runtime would interrupt a call that waits with a
+	// timeout.
+	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","),
+		"GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0") // a test binary with -race sleeps for a second when it exits
+	cmd.WaitDelay = Grace // a process that has left the group may keep standard error open
+	return cmd
+}
+
+// closeFiles closes the runner's duplicates of the files of a pool.
+func closeFiles(files []*os.File) {
+	witness.Forking.RLock()
+	defer witness.Forking.RUnlock()
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// awaitEnd waits until the peer has ended, and closes Gone. The function wait returns how it ended.
+func (proc *Process) awaitEnd(rec *Recording, wait func() error) {
+	rec.awaitEnd(proc.Pid)
+	proc.Kill() // processes that the peer left in its group; the exit status of the peer is fixed already
+	if proc.ended = wait(); errors.Is(proc.ended, exec.ErrWaitDelay) {
+		proc.ended = errors.New("exit status 0, but a process that it started still has its standard error open")
+	}
+	close(proc.Gone)
+	_ = proc.out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open
 }
 
 // explainStart adds the cause to the error of an exec, if the error alone is misleading.
