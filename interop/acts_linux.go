@@ -127,7 +127,7 @@ func (a *act) checkFree() error {
 	}
 	held, err := awaitFree(a.ctx, []*witness.File{file}, a.limit())
 	if err == nil && len(held) > 0 {
-		a.acted.Held, err = a.findHolder(file)
+		a.acted.StillOpen, err = a.findHolder(file)
 	}
 	return err
 }

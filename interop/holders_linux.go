@@ -61,7 +61,7 @@ func (cr *caseRun) watch(do judge.Watch) (any, error) {
 		return fact.Acted{Verdict: scenario.NotRun, Why: err.Error()}, nil
 	case len(held) > 0 && !queued:
 		holder, err := cr.findHolder(held[0])
-		return fact.Acted{Held: holder}, err
+		return fact.Acted{StillOpen: holder}, err
 	}
 	return fact.Acted{}, nil
 }
@@ -92,7 +92,7 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 // findHolder finds out which process and which peer keep a file open. It ends the peers one after the other until the
 // file is no longer open, which also ends the pair. It starts with a peer that has already left a file open in an
 // earlier case.
-func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
+func (cr *caseRun) findHolder(file *witness.File) (*fact.StillOpen, error) {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if _, known := cr.holders.Load(cr.A.Name); known {
 		order = roles
@@ -109,7 +109,7 @@ func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	if cr.ctx.Err() != nil {
 		return nil, process.ErrCut
 	}
-	return &fact.Held{File: nameOf(file), Until: until, Where: cmp.Or(where, "somewhere")}, nil
+	return &fact.StillOpen{File: nameOf(file), Until: until, Where: cmp.Or(where, "somewhere")}, nil
 }
 
 // limit returns how long the runner waits until a file is no longer open. The kernel may take

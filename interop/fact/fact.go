@@ -57,7 +57,7 @@ type Observation struct {
 type Acted struct {
 	Saw        string      // by the line, or ""
 	Descriptor *Descriptor // that the line names
-	Held       *Held       // a file that is open without a descriptor
+	StillOpen  *StillOpen  // a file that is open without a descriptor
 
 	Verdict scenario.Verdict // NotRun or Unsupported, if the runner could not do it, or ""
 	Why     string           // the reason
@@ -121,8 +121,8 @@ type State struct {
 	Was, Now string
 }
 
-// Held is a file that was still open when no descriptor of the two processes referred to it.
-type Held struct {
+// StillOpen is a file that was still open when no descriptor of the two processes referred to it.
+type StillOpen struct {
 	File  File
 	Until scenario.Role // of the process with whose end the file was closed, or 0
 	Where string        // as returned by witness.Holder before that end, or "somewhere"
@@ -249,7 +249,7 @@ func (f Acted) Lines() (lines []string) {
 	if d := f.Descriptor; d != nil && (d.Else != "" || len(d.Files) > 0) {
 		lines = append(lines, d.String())
 	}
-	if h := f.Held; h != nil {
+	if h := f.StillOpen; h != nil {
 		line := fmt.Sprintf("no descriptor of A or B refers to %s, but it is still open %s", h.File, h.Where)
 		if h.Until != 0 {
 			line += fmt.Sprintf(": it was closed when the runner ended %s", h.Until)

@@ -94,13 +94,13 @@ func (j *judge) judgeActed(f fact.Acted, line int) {
 		j.showsNothing(f.Verdict, "%s", f.Why)
 		endCase(errCaseOver)
 	}
-	if f.Held != nil {
+	if f.StillOpen != nil {
 		text := "%s is still open %s"
 		if line == 0 {
 			text += " after the end of the case"
 		}
-		sd := j.sides[cmp.Or(f.Held.Until, scenario.RoleB)]
-		text = fmt.Sprintf(text, f.Held.File.Name, f.Held.Where)
+		sd := j.sides[cmp.Or(f.StillOpen.Until, scenario.RoleB)]
+		text = fmt.Sprintf(text, f.StillOpen.File.Name, f.StillOpen.Where)
 		j.add(sd, scenario.Finding{Check: scenario.CheckLeak, Line: line, Text: text, Ambiguous: true})
 		endCase(ErrPairOver)
 	}

@@ -237,7 +237,7 @@ func (s *script) see(role scenario.Role, named []int) (f fact.Observation, a fac
 			f.Time, _ = time.ParseDuration(value)
 		case key == "held":
 			name, until, _ := strings.Cut(value+"/\x00", "/")
-			a.Held = &fact.Held{File: s.files[name], Where: "somewhere", Until: scenario.Role(until[0])}
+			a.StillOpen = &fact.StillOpen{File: s.files[name], Where: "somewhere", Until: scenario.Role(until[0])}
 		case strings.HasPrefix(now, "O_"):
 			f.States = append(f.States, fact.State{File: s.files[name], What: "status flags", Was: "none", Now: now})
 		case isState:
