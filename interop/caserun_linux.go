@@ -31,7 +31,7 @@ type environment struct {
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
 	recordings  map[scenario.Role]*process.Recording    // of the peers, if they are recorded
 	mute        func(scenario.Case) (peer, why string)  // the peer of the case that is no longer asked, and why, or ""
-	told        func(*judge.Log)                        // Options.Told
+	observe     func(*judge.Log)                        // Options.Observe
 }
 
 // A caseRun is the state of a case while it runs. It is the judge.Runner of the case.
@@ -76,9 +76,9 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 	if setup.Folder != "" {
 		defer os.RemoveAll(setup.Folder)
 	}
-	if env.told != nil {
+	if env.observe != nil {
 		setup.Log = &judge.Log{}
-		defer func() { env.told(setup.Log) }()
+		defer func() { env.observe(setup.Log) }()
 	}
 	found, err := judge.Run(setup, cr)
 	cr.note(found)

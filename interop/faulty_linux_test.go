@@ -143,7 +143,7 @@ func runSeparately(t *testing.T, list []scenario.Case, checks []scenario.Check, 
 // the log of a case again. Other runs may be in progress.
 func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout, Told: func(r *judge.Log) {
+	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout, Observe: func(r *judge.Log) {
 		if again := r.Judge(r.Setup.Case.Scenario); !reflect.DeepEqual(again, r.Found) {
 			t.Errorf("%s: judged again: %+v, not %+v", r.Setup.Case.Name(), again, r.Found)
 		}

@@ -31,7 +31,7 @@ type Options struct {
 	// is paired with each of two peers to find out which one is at fault; nil disables this
 	Runner   *scenario.Peer
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
-	Told     func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
+	Observe  func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
 
@@ -117,7 +117,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 		witness:     &witness.Witness{},
 		holders:     &sync.Map{},
 		exclusive:   &sync.RWMutex{},
-		told:        o.Told,
+		observe:     o.Observe,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
 	r.mute = r.whyNotAsked

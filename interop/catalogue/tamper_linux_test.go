@@ -38,7 +38,7 @@ var correct = sync.OnceValues(func() (told map[string]*judge.Log, results []scen
 	}
 	told = map[string]*judge.Log{}
 	var mu sync.Mutex
-	o := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Told: func(r *judge.Log) {
+	o := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Observe: func(r *judge.Log) {
 		mu.Lock()
 		defer mu.Unlock()
 		told[r.Setup.Case.Scenario.Name] = r
@@ -247,13 +247,13 @@ func TestReportOfClosedDescriptors(t *testing.T) {
 		if log == nil {
 			continue // this system lacks something
 		}
-		reports := &judge.Log{Setup: log.Setup, Told: slices.Clone(log.Told)}
+		reports := &judge.Log{Setup: log.Setup, Exchanges: slices.Clone(log.Exchanges)}
 		changed := 0
-		for i, told := range reports.Told {
+		for i, told := range reports.Exchanges {
 			if a, ok := told.Fact.(fact.Answer); ok && returned.MatchString(a.Said) {
 				changed++
 				a.Said = returned.ReplaceAllString(a.Said, "fds=$1,closed:1")
-				reports.Told[i].Fact = a
+				reports.Exchanges[i].Fact = a
 			}
 		}
 		if found := reports.Judge(log.Setup.Case.Scenario); changed == 0 || len(found.Findings) > 0 || found.Verdict != "" {

@@ -166,7 +166,7 @@ func (j *judge) do(r Request) any {
 		endCase(err)
 	}
 	if j.Log != nil {
-		j.Log.Told = append(j.Log.Told, Told{r, f})
+		j.Log.Exchanges = append(j.Log.Exchanges, Exchange{r, f})
 	}
 	return f
 }

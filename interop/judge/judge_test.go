@@ -509,10 +509,10 @@ func TestJudgeAgain(t *testing.T) {
 	asks, _ := run(t, setupOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), nil), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported")
 	both, _ := run(t, setupOf(t, passBoth, closes), right)
 	wrong, _ := run(t, setupOf(t, passOne, nil), right)
-	for i, told := range wrong.Told {
-		if f, ok := told.Fact.(fact.Answer); ok && told.Request.at().Step.Line > 0 {
+	for i, e := range wrong.Exchanges {
+		if f, ok := e.Fact.(fact.Answer); ok && e.Request.at().Step.Line > 0 {
 			f.Said = "yes"
-			wrong.Told[i].Fact = f
+			wrong.Exchanges[i].Fact = f
 		}
 	}
 	for text, c := range map[string]struct {
@@ -535,16 +535,16 @@ func TestJudgeAgain(t *testing.T) {
 func TestRunnerFails(t *testing.T) {
 	whole, _ := run(t, setupOf(t, passOne, nil), "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!")
 	before := 0
-	for n := range whole.Told {
+	for n := range whole.Exchanges {
 		setup := setupOf(t, passOne, nil)
-		found, err := Run(setup, &replay{whole, setup.Case.Scenario, whole.Told[:n]})
-		if err == nil || err == ErrPairOver || len(setup.Log.Told) != n || !reflect.DeepEqual(found, setup.Log.Found) || len(found.Findings) < before {
-			t.Errorf("at request %d: %v, after %d requests, %+v, logged %+v", n, err, len(setup.Log.Told), found, setup.Log.Found)
+		found, err := Run(setup, &replay{whole, setup.Case.Scenario, whole.Exchanges[:n]})
+		if err == nil || err == ErrPairOver || len(setup.Log.Exchanges) != n || !reflect.DeepEqual(found, setup.Log.Found) || len(found.Findings) < before {
+			t.Errorf("at request %d: %v, after %d requests, %+v, logged %+v", n, err, len(setup.Log.Exchanges), found, setup.Log.Found)
 		}
 		before = len(found.Findings)
 	}
-	if before != 2 || len(whole.Told) < 15 {
-		t.Errorf("%d findings, %d requests", before, len(whole.Told))
+	if before != 2 || len(whole.Exchanges) < 15 {
+		t.Errorf("%d findings, %d requests", before, len(whole.Exchanges))
 	}
 }
 
@@ -571,8 +571,8 @@ func TestNewDescriptors(t *testing.T) {
 	}
 	r, _ := run(t, setupOf(t, passTwo, nil), "A< ok n=1\nB< ok n=1 payload=00 fds=3,7 | 3=bsock 7=b")
 	var got []string
-	for _, told := range r.Told {
-		if look, ok := told.Request.(Look); ok && look.Named != nil {
+	for _, e := range r.Exchanges {
+		if look, ok := e.Request.(Look); ok && look.Named != nil {
 			got = append(got, fmt.Sprint(look.Role, look.Named, look.Fresh))
 		}
 	}

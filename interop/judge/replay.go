@@ -12,13 +12,13 @@ import (
 
 // A Log contains what is needed to judge a case again.
 type Log struct {
-	Setup Setup
-	Told  []Told
-	Found Found // in the whole case
+	Setup     Setup
+	Exchanges []Exchange
+	Found     Found // in the whole case
 }
 
-// Told is a request and the fact that followed: one of fact.Sent, Answer, Missing, Observation and Acted.
-type Told struct {
+// An Exchange is a request and the fact that followed: one of fact.Sent, Answer, Missing, Observation and Acted.
+type Exchange struct {
 	Request Request
 	Fact    any
 }
@@ -39,7 +39,7 @@ func (s Setup) clone() Setup {
 func (l *Log) Judge(s *scenario.Scenario) Found {
 	setup := l.Setup.clone()
 	setup.Case.Scenario = s
-	found, _ := Run(setup, &replay{l, s, l.Told})
+	found, _ := Run(setup, &replay{l, s, l.Exchanges})
 	return found
 }
 
@@ -47,7 +47,7 @@ func (l *Log) Judge(s *scenario.Scenario) Found {
 type replay struct {
 	*Log
 	scenario *scenario.Scenario
-	left     []Told
+	left     []Exchange
 }
 
 func (r *replay) CarryOut(_ Found, do Request) (any, error) {

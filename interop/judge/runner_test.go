@@ -265,9 +265,9 @@ func (s *script) see(role scenario.Role, named []int) (f fact.Observation, a fac
 // another case.
 func requests(r *Log, err error) string {
 	var list []string
-	for _, told := range r.Told {
-		role := told.Request.at().Role
-		switch do := told.Request.(type) {
+	for _, e := range r.Exchanges {
+		role := e.Request.at().Role
+		switch do := e.Request.(type) {
 		case AwaitFailure:
 			list = append(list, fmt.Sprintf("await failure of %s", role))
 		case Ask:
