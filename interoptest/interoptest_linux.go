@@ -421,7 +421,7 @@ func (s *suite) write(t *testing.T, left string) {
 		known = append(known, p.Name)
 	}
 	u, err := scenario.UpdateExpectations(s.lists, s.scenarios,
-		scenario.Finished{System: witness.ThisKernel(), Known: known, Plan: s.cases, Results: s.results})
+		scenario.ReportedRun{System: witness.ThisKernel(), Known: known, Plan: s.cases, Results: s.results})
 	if err == nil && (s.lists.Missing || len(u.Removed)+len(u.Added) > 0) {
 		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, u.Text, 0o666))
 	}

@@ -188,8 +188,8 @@ func (x *Expectations) RunnerFails(c Case) string {
 	return ""
 }
 
-// A Finished run is one with a report.
-type Finished struct {
+// A ReportedRun is one with a report.
+type ReportedRun struct {
 	System       expected.System
 	StrictKernel bool              // as in Expectations
 	Versions     map[string]string // of the peers that took part, by name; "" if unknown
@@ -201,7 +201,7 @@ type Finished struct {
 
 // UpdateExpectations updates the last list after a run of all scenarios, or of all peer scenarios. It also removes what
 // applies to no case from it.
-func UpdateExpectations(lists Lists, scenarios []*Scenario, run Finished) (u expected.Update, err error) {
+func UpdateExpectations(lists Lists, scenarios []*Scenario, run ReportedRun) (u expected.Update, err error) {
 	if err = run.setCases(scenarios); err != nil {
 		return u, err
 	}
@@ -216,7 +216,7 @@ func UpdateExpectations(lists Lists, scenarios []*Scenario, run Finished) (u exp
 }
 
 // shown returns what the results show about each check of each peer.
-func (run Finished) shown() (list []expected.Shown) {
+func (run ReportedRun) shown() (list []expected.Shown) {
 	x := &Expectations{System: run.System}
 	for i := range run.Results {
 		r := &run.Results[i]
@@ -246,7 +246,7 @@ func (run Finished) shown() (list []expected.Shown) {
 
 // setCases sets the Case of each result. It returns an error unless there is a result for every case of the scenarios
 // with these peers, or of the peer scenarios, no other results, and no case that was not run.
-func (run Finished) setCases(scenarios []*Scenario) error {
+func (run ReportedRun) setCases(scenarios []*Scenario) error {
 	runner := RunnerPeer()
 	runner.Hello.Version = run.Versions[RunnerName]
 	var peers []*Peer

@@ -166,7 +166,7 @@ func TestRunnerFails(t *testing.T) {
 // The reason of a new line is what is wrong with an answer, without the answers that the scenario accepts.
 func TestReasonOfNewLine(t *testing.T) {
 	s := mustParse(t, simple)
-	run := Finished{Versions: map[string]string{"x": "", "runner": ""}}
+	run := ReportedRun{Versions: map[string]string{"x": "", "runner": ""}}
 	for _, c := range Plan([]*Scenario{s}, []*Peer{{Name: "x"}}, RunnerPeer()) {
 		r := Result{Case: c, Name: c.Name(), Hash: s.Hash, Verdict: Pass}
 		if c.B.Name == "x" {
@@ -211,7 +211,7 @@ func TestUpdateExpectations(t *testing.T) {
 		}
 		const old = "** {leak,answer}@x:sends a\ngroup/id/stream answer@y b\n** leak@kernel c\n** cloexec@y:receives d\n"
 		lists := Lists{Last: mustExpect(t, old), Text: []byte(old)}
-		report := Finished{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
+		report := ReportedRun{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
 		u, err := UpdateExpectations(lists, scenarios, report)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)

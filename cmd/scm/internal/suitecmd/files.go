@@ -133,7 +133,7 @@ func (o *expectOptions) run(cmd *cobra.Command, args []string) error {
 			versions[p.Name] = p.Version
 		}
 	}
-	u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Finished{
+	u, err := scenario.UpdateExpectations(lists, scenarios, scenario.ReportedRun{
 		System:       r.System.Identity(),
 		StrictKernel: r.StrictKernel,
 		Versions:     versions,
