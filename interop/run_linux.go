@@ -78,9 +78,9 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	r.ctx, r.cut = context.WithCancelCause(ctx)
 	defer r.cut(nil)
 	r.runAll(cases)
-	outcome := scenario.RunResult{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(r.ctx)}
-	outcome.Left = s.Close()
-	return outcome
+	result := scenario.RunResult{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(r.ctx)}
+	result.Left = s.Close()
+	return result
 }
 
 // A Session runs cases one at a time. Peers keep running from one case to the next. Only one goroutine may use a

@@ -285,19 +285,19 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		count(c)
 		stream.Case(c)
 	}
-	outcome := interop.Run(ctx, p.cases, p.expect, options)
+	result := interop.Run(ctx, p.cases, p.expect, options)
 	stopProgress()
-	r.End(outcome)
+	r.End(result)
 	r.CountAsked(p.whole, scenario.Obstacles(p.cases, p.shard, r.Cases, scenario.ReasonCut))
-	if outcome.Left != nil {
-		cli.PrintError(outcome.Left)
+	if result.Left != nil {
+		cli.PrintError(result.Left)
 	}
 	if err := stream.Close(r); err != nil {
 		return r, cli.WriteError(err)
 	}
 	switch {
-	case outcome.Broken != nil:
-		return r, cli.Broken(outcome.Broken)
+	case result.Broken != nil:
+		return r, cli.Broken(result.Broken)
 	case r.Unexpected()+r.UnmatchedFaults() > 0:
 		return r, cli.Exit(cli.ExitFail, nil)
 	case r.NotRun() > 0:
