@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,16 +31,19 @@ func enterable(dir string) bool {
 
 // clean kills the processes that tests have left, and removes the directory.
 func (r *run) clean() {
+	said := map[int]bool{}
 	for range 100 {
 		left := r.processes()
 		if len(left) == 0 {
 			break
 		}
 		for pid, command := range left {
-			if unix.Kill(pid, unix.SIGKILL) == nil && r.interrupted == nil {
+			if unix.Kill(pid, unix.SIGKILL) == nil && r.interrupted == nil && !said[pid] {
+				said[pid] = true
 				r.screen.printf("killed a process that the tests have left: %d %s", pid, command)
 			}
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	// What a test has mounted must not be removed.
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")

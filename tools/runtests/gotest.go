@@ -58,8 +58,9 @@ type goPackage struct {
 	tests   map[string]*goTest // "" is the package itself
 	order   []string
 	records []testrecord.Record
-	suite   bool // it has a Ginkgo suite
-	rank    int  // which of the patterns of the part it matches
+	suite   bool   // it has a Ginkgo suite
+	rank    int    // which of the patterns of the part it matches
+	last    string // the test that ended last
 	log     bytes.Buffer
 }
 
@@ -107,7 +108,7 @@ func (p *goPackage) take(e event) {
 		if t.state != "run" && t.state != "start" && e.Test != "" {
 			return // a program that the test runs printed it
 		}
-		t.state, t.seconds = e.Action, e.Elapsed
+		t.state, t.seconds, p.last = e.Action, e.Elapsed, e.Test
 	}
 }
 
@@ -126,7 +127,8 @@ func (p *goPackage) ended() (n int) {
 	return n
 }
 
-// results returns the results of the package. If the run was interrupted, those that are not known count for nothing.
+// results returns the results of the package. If the run was interrupted, what did not end counts for nothing: neither
+// events nor records are read after that.
 func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) {
 	lacks := map[string]testrecord.Record{}
 	specs, began, dry, ended := map[string]testrecord.Record{}, false, false, false
@@ -158,18 +160,28 @@ func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) 
 			add(test{Name: name, State: failed, Why: why, Seconds: seconds})
 		}
 	}
+	whole, notEnded := p.tests[""], "it did not end"
+	if whole != nil && whole.state == "fail" && whole.seconds >= limit.Seconds() {
+		notEnded = fmt.Sprintf("it reached the time limit of %v", limit)
+	}
+	if !interrupted && p.last != "" {
+		// The package has no end. If a program ends in the middle of a test, the end of the package has the name of the test.
+		p.tests[p.last].state = "run"
+	}
 	if !dry {
 		for _, name := range order {
-			if t := specResult(specs[name]); t.State != failed || !interrupted || specs[name].State == "failed" {
-				add(t)
-			}
+			add(specResult(specs[name]))
 		}
 	}
 	if began && ended && !dry && len(order) == 0 {
 		fail(suiteTest, "the suite ran no spec", 0)
 	}
-	if whole := p.tests[""]; p.suite && !ended && (p.tests[suiteTest] != nil || whole != nil && whole.state == "pass") {
-		fail(suiteTest, "the suite did not run to its end\n"+p.output(), 0)
+	if p.suite && !ended && (p.tests[suiteTest] != nil || whole != nil && whole.state == "pass") {
+		why := "the suite did not run to its end"
+		if t := p.tests[suiteTest]; t != nil && t.state == "run" {
+			why = notEnded
+		}
+		fail(suiteTest, why+"\n"+p.output(), 0)
 	}
 	for _, name := range p.order {
 		t := p.tests[name]
@@ -183,27 +195,24 @@ func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) 
 		case name == "", redChild:
 		case isSuite && (t.state == "pass" || slices.ContainsFunc(all, isFailed)):
 		case t.state == "run":
-			fail(name, "it did not end\n"+p.output(), 0)
+			fail(name, notEnded+"\n"+p.output(), 0)
 		case t.state == "fail":
-			fail(name, t.output.String(), t.seconds)
+			add(test{Name: name, State: failed, Why: t.output.String(), Seconds: t.seconds})
 		case t.state == "pass" && !child:
 			add(test{Name: name, State: passed, Seconds: t.seconds})
 		case t.state == "skip":
 			add(test{Name: name, State: skipped, Why: t.output.String(), Seconds: t.seconds})
 		}
 	}
-	whole := p.tests[""]
 	switch {
-	case interrupted:
+	case interrupted || slices.ContainsFunc(all, isFailed):
 	case whole == nil || whole.state == "start" || whole.state == "":
 		fail("", "it did not end\n"+p.output(), 0)
-	case whole.state == "fail" && whole.seconds >= limit.Seconds():
-		fail("", fmt.Sprintf("it reached the time limit of %v\n%s", limit, p.output()), whole.seconds)
-	case whole.state == "fail" && !slices.ContainsFunc(all, isFailed):
+	case whole.state == "fail":
 		fail("", "it failed outside its tests\n"+p.output(), whole.seconds)
-	case whole.state == "pass" && dry:
+	case dry:
 		fail("", "nothing ran: it was a dry run", 0)
-	case whole.state != "fail" && len(all) == 0:
+	case len(all) == 0:
 		fail("", "it ran no test", 0)
 	}
 	return all

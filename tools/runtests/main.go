@@ -95,10 +95,10 @@ func (r *run) main() int {
 		s.errors = append(s.errors, err.Error())
 	}
 	s.errors = append(s.errors, r.errors...)
-	if r.interrupted != nil {
+	if r.interrupted != nil && failure == nil {
 		s.errors = append(s.errors, r.interruption())
 	}
-	status := s.print(os.Stdout)
+	status := s.print(r.screen.out)
 	if n, ok := r.interrupted.(unix.Signal); ok {
 		return 128 + int(n)
 	}
@@ -160,6 +160,9 @@ func (r *run) lock(signals <-chan os.Signal) error {
 	}
 }
 
+// patience is how long the parts may take to end after an interrupt.
+var patience = 20 * time.Second
+
 // watch waits until all parts have ended. It prints how far they are, and passes signals on.
 func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 	every := 10 * time.Second
@@ -179,7 +182,7 @@ func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 		case s := <-signals:
 			if r.interrupted == nil {
 				r.readRecords()
-				kill = time.After(20 * time.Second)
+				kill = time.After(patience)
 			}
 			r.interrupt(s)
 		case <-kill:

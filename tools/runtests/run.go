@@ -253,11 +253,13 @@ func (p *running) environment(tmp string, partners bool) []string {
 	return append(env, p.Env...)
 }
 
-// limit is the time limit of a package. One that takes longer hangs, and go test prints the stacks. A slow machine
-// exceeds the limit without a fault: SLOW=N multiplies it.
+// timeLimit is the time limit of a package. One that takes longer hangs, and go test prints the stacks.
+var timeLimit = 20 * time.Minute
+
+// limit returns the time limit of a package here. A slow machine exceeds it without a fault: SLOW=N multiplies it.
 func limit() time.Duration {
 	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
-	return 20 * time.Minute * time.Duration(max(slow, 1))
+	return timeLimit * time.Duration(max(slow, 1))
 }
 
 // goTest returns the command that tests packages. make lint runs vet.
@@ -471,8 +473,8 @@ func (r *run) finish(p *running) {
 			p.tests = append(p.tests, t)
 		}
 	}
-	if len(p.Packages) == 0 && p.TAP && len(p.tests) == 0 && !p.cut {
-		p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: "it ran no test\n" + p.tap.noise.String()})
+	if p.failure == "" && p.TAP && len(p.tests) == 0 {
+		p.failure = "it ran no test"
 	}
 	if p.failure != "" && !p.cut && !slices.ContainsFunc(p.tests, isFailed) {
 		why := p.failure + "\n" + p.output.String() + p.tap.noise.String()

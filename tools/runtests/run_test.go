@@ -1,0 +1,379 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// toys are the files of a module whose packages end in different ways.
+var toys = map[string]string{
+	"go.mod":        "module toy\n\ngo 1.24\n\nrequire github.com/onsi/ginkgo/v2 v2.0.0\nreplace github.com/onsi/ginkgo/v2 => ./ginkgo\n",
+	"ginkgo/go.mod": "module github.com/onsi/ginkgo/v2\n\ngo 1.24\n",
+	"ginkgo/a.go":   "package ginkgo\n",
+	"good/a_test.go": "package a\nimport (\"os\"; \"testing\")\n" +
+		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\") + os.Getenv(\"GOGC\"); f != \"-ldflags=-w -trimpath\" { t.Error(f) } }\n",
+	"red/a_test.go":     "package a\nimport \"testing\"\nfunc TestRed(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { t.Error(\"one is not two\") }) }\n",
+	"panics/a_test.go":  "package a\nimport \"testing\"\nfunc TestPanic(t *testing.T) { panic(\"oh\") }\nfunc TestNext(t *testing.T) {}\n",
+	"exits/a_test.go":   "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
+	"ends/a_test.go":    "package a\nimport (\"syscall\"; \"testing\")\nfunc TestFirst(t *testing.T) {}\nfunc TestEnds(t *testing.T) { syscall.Exit(0) }\n",
+	"killed/a_test.go":  "package a\nimport (\"syscall\"; \"testing\")\nfunc TestKilled(t *testing.T) { syscall.Kill(syscall.Getpid(), 9); select {} }\n",
+	"unbuilt/a_test.go": "package a\nimport \"testing\"\nfunc TestUnbuilt(t *testing.T) { nothing() }\n",
+	"unread/a_test.go":  "package a\nimport \"testing\"\nfunc TestUnread(\n",
+	"hangs/a_test.go":   "package a\nimport \"testing\"\nfunc TestHangs(t *testing.T) { select {} }\n",
+	"skips/a_test.go":   "package a\nimport \"testing\"\nfunc TestSkips(t *testing.T) { t.Skip(\"no\") }\n",
+	"silent/a_test.go":  "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { os.Exit(0) }\nfunc TestRed(t *testing.T) { t.Error() }\n",
+	"prints/a_test.go": "package a\nimport (\"fmt\"; \"testing\")\nfunc TestPrints(t *testing.T) { fmt.Print(\"--- FAIL: TestOther (0.00s)\\nFAIL\\nno newline\") }\n" +
+		"func TestAfter(t *testing.T) { fmt.Print(\"ok \") }\n",
+	"untested/untest.go": "package a\n",
+	"suite/a_test.go": suiteToy(`{"package":"toy/suite","kind":"begin","planned":1}
+{"package":"toy/suite","kind":"spec","name":"one","state":"passed"}
+{"package":"toy/suite","kind":"end"}
+`),
+	"half/a_test.go": suiteToy(`{"package":"toy/half","kind":"begin","planned":2}
+{"package":"toy/half","kind":"spec","name":"one","state":"passed"}
+{"package":"toy/half","kind":"spec","na`),
+	"waits/a_test.go": waitsToy,
+}
+
+// suiteToy returns a test that writes records.
+func suiteToy(records string) string {
+	return fmt.Sprintf("package a\nimport (\"fmt\"; _ \"github.com/onsi/ginkgo/v2\"; \"os\"; \"testing\")\n"+
+		"func TestSuite(t *testing.T) { os.WriteFile(fmt.Sprint(os.Getenv(\"SCM_RECORDS\"), \"/\", os.Getpid(), \".json\"), []byte(%q), 0o600) }\n", records)
+}
+
+// waitsToy is a test that waits, ignores the first interrupt, and starts a process that ignores all in a session of its own.
+const waitsToy = `package a
+
+import ("fmt"; "os"; "os/exec"; "os/signal"; "syscall"; "testing")
+
+func TestEnds(t *testing.T) {}
+
+func TestWaits(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	cmd := exec.Command("sh", "-c", "trap '' INT TERM; sleep 600; :")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(os.Getenv("TMPDIR") + "/file", nil, 0o600)
+	os.WriteFile(os.Getenv("WAITS"), fmt.Append(nil, cmd.Process.Pid), 0o600)
+	<-signals
+	<-signals
+	os.Exit(1)
+}
+`
+
+// toyPlan is an environment variable. If it is set, this program runs a plan of these parts.
+const toyPlan = "TOYS"
+
+var toyParts = []part{
+	{Name: "green", Packages: []string{"./good", "./skips", "./suite", "./prints"}},
+	{Name: "red", Packages: []string{"./..."}, Not: []string{"./good", "./waits", "./ginkgo"}},
+	{Name: "nothing", Packages: []string{"./untested"}},
+	{Name: "waits", Packages: []string{"./waits"}},
+	{Name: "late", Packages: []string{"./good"}, After: []string{"waits"}},
+	{Name: "tap", Command: []string{"printf", `TAP version 14\nok 1 - a\n1..1\n`}, TAP: true},
+	{Name: "tap-red", Command: []string{"sh", "-c", `printf 'TAP version 14\nok 1 - a\n1..1\n'; exit 2`}, TAP: true},
+	{Name: "tap-none", Command: []string{"echo", "ok 1 - a"}, TAP: true},
+	{Name: "linter", Command: []string{"true"}},
+	{Name: "linter-red", Command: []string{"sh", "-c", "echo a.go:1: wrong; exit 1"}},
+	{Name: "c", Command: []string{"true"}, NeedsC: true},
+	{Name: "other", Dir: "other", Packages: []string{"./..."}},
+}
+
+func TestMain(m *testing.M) {
+	if plan := os.Getenv(toyPlan); plan != "" {
+		os.Unsetenv(toyPlan)
+		for name, d := range map[string]*time.Duration{"TOYS_LIMIT": &timeLimit, "TOYS_PATIENCE": &patience} {
+			if limit, err := time.ParseDuration(os.Getenv(name)); err == nil {
+				*d = limit
+			}
+		}
+		os.Exit(newRun("toys", strings.Fields(plan), toyParts).main())
+	}
+	os.Exit(m.Run())
+}
+
+// A toyRun is a run of toys in a process.
+type toyRun struct {
+	*exec.Cmd
+	dir, results string
+	file         *os.File
+}
+
+// printed returns what the run has printed so far.
+func (r *toyRun) printed() string {
+	text, _ := os.ReadFile(r.file.Name())
+	return string(text)
+}
+
+// startToys starts a run of parts.
+func startToys(t *testing.T, plan string, env ...string) *toyRun {
+	t.Helper()
+	r := &toyRun{dir: t.TempDir()}
+	r.results = filepath.Join(r.dir, "results")
+	for name, text := range toys {
+		name = filepath.Join(r.dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(r.dir, "tmp"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t, plan, env...)
+	return r
+}
+
+func (r *toyRun) start(t *testing.T, plan string, env ...string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Cmd = exec.Command(self)
+	r.Dir = r.dir
+	r.Env = append(os.Environ(), "CI=", "AS_USER=", "SLOW=", "GOFLAGS=-trimpath", "RESULTS="+r.results, "TMPDIR="+r.dir+"/tmp", "WAITS="+r.dir+"/waits.pid", toyPlan+"="+plan)
+	r.Env = append(r.Env, env...)
+	if r.file, err = os.Create(filepath.Join(t.TempDir(), "out")); err != nil {
+		t.Fatal(err)
+	}
+	defer r.file.Close()
+	r.Stdout, r.Stderr = r.file, r.file
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end waits for the end of a run, and checks its status, its last line, and that it has left nothing.
+func (r *toyRun) end(t *testing.T, status int, last string, wants ...string) {
+	t.Helper()
+	_ = r.Wait()
+	out := r.printed()
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if got := r.ProcessState.ExitCode(); got != status || lines[len(lines)-1] != last {
+		t.Errorf("got status %d and the last line %q, want %d and %q", got, lines[len(lines)-1], status, last)
+	}
+	for _, want := range wants {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if left, err := os.ReadDir(r.dir + "/tmp"); err != nil || len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v, %v", left, err)
+	}
+	if t.Failed() {
+		t.Logf("it printed:\n%s", out)
+	}
+}
+
+func TestGreen(t *testing.T) {
+	r := startToys(t, "green tap linter")
+	r.end(t, 0, "5 passed, 0 failed, 1 skipped", "\n  green          4 passed, 0 failed, 1 skipped ", "\n  tap            1 passed, 0 failed, 0 skipped ")
+	for _, name := range []string{"toys.json", "toys.xml", "green.log", "tap.log"} {
+		if _, err := os.Stat(filepath.Join(r.results, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRed(t *testing.T) {
+	var wants []string
+	for _, name := range []string{"red TestRed/sub", "panics TestPanic", "exits", "ends TestEnds", "killed TestKilled", "unbuilt", "unread", "hangs TestHangs", "silent", "half TestSuite"} {
+		wants = append(wants, "\nfailed: red: toy/"+name+"\n")
+	}
+	r := startToys(t, "red", "TOYS_LIMIT=3s")
+	r.end(t, 1, "5 passed, 10 failed, 1 skipped", append(wants, "make toys SLOW=3")...)
+	log, err := os.ReadFile(filepath.Join(r.results, "red.log"))
+	for _, want := range []string{"one is not two", "panic: oh", "leaked\n", "undefined: nothing", "no newline"} {
+		if err != nil || !bytes.Contains(log, []byte(want)) {
+			t.Errorf("%q is not in the log: %v", want, err)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the log:\n%s", log)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	startToys(t, "linter linter-red tap-red tap-none nothing").end(t, 1, "1 passed, 4 failed, 0 skipped", "a.go:1: wrong", "\nfailed: linter-red: linter-red\n",
+		"\nfailed: tap-red: tap-red\n", "\nfailed: tap-none: tap-none\n", "\nfailed: nothing: nothing\n", "no package")
+}
+
+func TestWithoutCompiler(t *testing.T) {
+	bin := t.TempDir()
+	path, err := exec.LookPath("go")
+	if err = errors.Join(err, os.Symlink(path, bin+"/go")); err != nil {
+		t.Fatal(err)
+	}
+	startToys(t, "tap c", "PATH="+bin+":/usr/bin", "CGO_ENABLED=0").end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: no C compiler", "missing: C compiler")
+	startToys(t, "tap c", "PATH="+bin+":/usr/bin", "CGO_ENABLED=0", "CI=true").end(t, 1, "1 passed, 1 failed, 1 skipped", "skipped: c: no C compiler")
+}
+
+// A module that needs a newer Go is skipped.
+func TestNewerGo(t *testing.T) {
+	r := startToys(t, "tap")
+	r.end(t, 0, "1 passed, 0 failed, 0 skipped")
+	if err := errors.Join(os.Mkdir(r.dir+"/other", 0o777), os.WriteFile(r.dir+"/other/go.mod", []byte("module other\n\ngo 9.99\n"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t, "tap other", "GOTOOLCHAIN=local")
+	r.end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: other: go: go.mod requires go >= 9.99")
+}
+
+// wait waits until a condition holds.
+func (r *toyRun) wait(t *testing.T, holds func() bool) {
+	t.Helper()
+	for range 2000 {
+		if holds() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	_ = r.Process.Kill()
+	t.Fatalf("this is all that it printed:\n%s", r.printed())
+}
+
+// waits waits until the test waits, and returns the process that it has started.
+func (r *toyRun) waits(t *testing.T) (pid int) {
+	t.Helper()
+	r.wait(t, func() bool {
+		text, _ := os.ReadFile(r.dir + "/waits.pid")
+		_, err := fmt.Sscan(string(text), &pid)
+		return err == nil
+	})
+	return pid
+}
+
+func TestSignals(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		signals  []unix.Signal
+		patience string
+		status   int
+	}{
+		{"interrupted twice", []unix.Signal{unix.SIGINT, unix.SIGINT}, "10m", 130},
+		{"terminated twice", []unix.Signal{unix.SIGTERM, unix.SIGTERM}, "10m", 143},
+		{"killed after a while", []unix.Signal{unix.SIGINT}, "2s", 130},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := startToys(t, "tap waits late", "TOYS_PATIENCE="+c.patience)
+			pid := r.waits(t)
+			for _, s := range c.signals {
+				if err := r.Process.Signal(s); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(100 * time.Millisecond) // signals that are the same can be one
+			}
+			r.end(t, c.status, "2 passed, 1 failed, 0 skipped", "\ninterrupted during waits before late\n")
+			if err := unix.Kill(pid, 0); err == nil && !isZombie(pid) {
+				t.Errorf("the process %d is left", pid)
+			}
+			if strings.Contains(r.printed(), "failed: waits") {
+				t.Error("it accuses a test that was interrupted")
+			}
+		})
+	}
+}
+
+// isZombie reports whether a process has ended, and waits for its parent.
+func isZombie(pid int) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return rest == "" || rest[0] == 'Z'
+}
+
+// A second run in a directory waits for the first, and can be interrupted.
+func TestLock(t *testing.T) {
+	r := startToys(t, "waits")
+	r.waits(t)
+	second := &toyRun{dir: r.dir, results: r.results}
+	second.start(t, "tap")
+	const waits = "another run of the tests has the lock build/tests.lock; waiting for its end\n"
+	second.wait(t, func() bool { return second.printed() == waits })
+	_ = second.Process.Signal(unix.SIGINT)
+	_ = second.Wait()
+	if text := second.printed(); !strings.HasSuffix(text, "\n0 passed, 1 failed, 0 skipped\n") || second.ProcessState.ExitCode() != 130 {
+		t.Errorf("the second run printed:\n%s", text)
+	}
+	for range 2 {
+		_ = r.Process.Signal(unix.SIGINT)
+		time.Sleep(100 * time.Millisecond)
+	}
+	r.end(t, 130, "1 passed, 1 failed, 0 skipped")
+}
+
+// A directory that cannot be written to is an error, and not a pass.
+func TestResultsCannotBeWritten(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(full+"/file", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	startToys(t, "tap", "RESULTS="+full+"/file").end(t, 1, "0 passed, 1 failed, 0 skipped", "/file: not a directory")
+	for name, to := range map[string]string{"tap.log": ".", "green.log": "/dev/full"} {
+		if err := os.Symlink(to, filepath.Join(full, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startToys(t, "tap", "RESULTS="+full).end(t, 1, "0 passed, 1 failed, 0 skipped", "tap.log: is a directory")
+	startToys(t, "green", "RESULTS="+full).end(t, 1, "4 passed, 1 failed, 1 skipped", "green.log: no space left on device")
+}
+
+// On a terminal, one line is rewritten. Elsewhere, each ends.
+func TestProgress(t *testing.T) {
+	p := &running{part: part{Name: "a", Packages: []string{"./..."}}, packages: map[string]*goPackage{"p": packageOf([]string{"start", "run A", "pass A", "pass"}), "q": newPackage("q")}}
+	if got, want := p.progress(), "a: 1 tests, 1 of 2 packages"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{out: write, terminal: true}
+	s.progress("one")
+	s.progress("two")
+	s.printf("three")
+	write.Close()
+	text, _ := io.ReadAll(bufio.NewReader(read))
+	if want := "one\r\x1b[Ktwo\r\x1b[Kthree\n"; string(text) != want {
+		t.Errorf("got %q, want %q", text, want)
+	}
+}
+
+func TestPlansHaveParts(t *testing.T) {
+	used := map[string]bool{}
+	for plan, names := range plans {
+		for _, name := range names {
+			used[name] = true
+			if !slices.ContainsFunc(parts, func(p part) bool { return p.Name == name }) {
+				t.Errorf("%s: no part is named %s", plan, name)
+			}
+		}
+	}
+	for _, p := range parts {
+		if !used[p.Name] {
+			t.Errorf("%s is in no plan", p.Name)
+		}
+		for _, name := range p.After {
+			if !used[name] {
+				t.Errorf("%s waits for %s, which is in no plan", p.Name, name)
+			}
+		}
+	}
+}
