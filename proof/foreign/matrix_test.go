@@ -40,3 +40,22 @@ func TestListOn32Bits(t *testing.T) {
 		t.Error("a list without the lines was accepted")
 	}
 }
+
+func TestAddTests(t *testing.T) {
+	var c count
+	c.addTests([]byte(`{"Action":"start","Package":"p"}
+{"Action":"run","Test":"A"}
+{"Action":"output","Test":"A","Output":"--- FAIL: B (0.00s)\n"}
+{"Action":"pass","Test":"A/x"}
+{"Action":"pass","Test":"A"}
+{"Action":"output","Test":"C","Output":"    a_test.go:1: missing: no s6\n"}
+{"Action":"output","Test":"C","Output":"--- SKIP: C (0.00s)\n"}
+{"Action":"skip","Test":"C"}
+{"Action":"fail","Test":"D"}
+{"Action":"pass","Test":"TestSuite"}
+{"Action":"fail","Package":"p"}
+`))
+	if c.passed != 1 || !slices.Equal(c.failures, []string{"D"}) || c.skips["go test: C: missing: no s6"] != 1 || len(c.skips) != 1 {
+		t.Errorf("got %+v", c)
+	}
+}

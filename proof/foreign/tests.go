@@ -3,6 +3,7 @@
 package foreign
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,8 @@ func (p *platform) runTests() {
 		p.tests.failures = append(p.tests.failures, fmt.Sprintf("the walk of proof/identity: %v", err))
 	}
 	if p.Native() {
-		fmt.Printf("foreign: %s: csrc: %s\n", p.name(), p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test"))
+		p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test")
+		fmt.Printf("foreign: %s: the tests of csrc passed\n", p.name())
 	}
 }
 
@@ -118,7 +120,7 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	log := p.out(strings.ReplaceAll(filepath.Clean(pkg), "/", "-") + ".out")
 	emulator := must.Get(p.Emulator())
 	dir, path := target.Folder(".", pkg)
-	args := append([]string{"test", "-C", dir, "-v", "-count=1", "-vet=off", "-timeout=5m"}, p.buildFlags()...)
+	args := append([]string{"test", "-C", dir, "-json", "-count=1", "-vet=off", "-timeout=5m"}, p.buildFlags()...)
 	if emulator != "" {
 		args = append(args, "-exec="+emulator)
 	}
@@ -136,10 +138,12 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	// tools that the platform needs.
 	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
 	_ = os.Remove(log + ".json") // left by an earlier run
-	text, failed := cmd.CombinedOutput()
-	must.OK(os.WriteFile(log, text, 0o666))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	text, failed := cmd.Output()
+	must.OK(os.WriteFile(log, append(text, stderr.Bytes()...), 0o666))
 	before, failures := p.tests.passed, len(p.tests.failures)
-	p.tests.addTests(string(text))
+	p.tests.addTests(text)
 	if suite {
 		if err := must.Try(func() { p.tests.addSpecs(log+".json", passed) }); err != nil {
 			must.Failf("%w: %w; see %s", failed, err, log)
@@ -153,21 +157,26 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	}
 }
 
-// verdict matches the result that a test prints with -v, and the line before it, which contains the reason for a
-// skip.
-var verdict = regexp.MustCompile(`(?m)^(.*)\n--- (PASS|FAIL|SKIP): (\S+)`)
-
-// addTests counts the tests in the output of go test, except for the one that runs a Ginkgo suite.
-func (c *count) addTests(text string) {
-	for _, m := range verdict.FindAllStringSubmatch(text, -1) {
-		switch _, reason, _ := strings.Cut(m[1], ": "); {
-		case m[3] == "TestSuite":
-		case m[2] == "PASS":
+// addTests counts the tests in the events of go test, except for subtests and the one that runs a Ginkgo suite. The
+// reason for a skip is in the last line that the test prints before the one with the result.
+func (c *count) addTests(events []byte) {
+	reasons := map[string]string{}
+	for line := range bytes.Lines(events) {
+		var e struct{ Action, Test, Output string }
+		if json.Unmarshal(line, &e) != nil || e.Test == "" || e.Test == "TestSuite" || strings.Contains(e.Test, "/") {
+			continue
+		}
+		switch e.Action {
+		case "output":
+			if _, reason, ok := strings.Cut(strings.TrimSuffix(e.Output, "\n"), ": "); ok && !strings.HasPrefix(e.Output, "---") {
+				reasons[e.Test] = reason
+			}
+		case "pass":
 			c.passed++
-		case m[2] == "FAIL":
-			c.failures = append(c.failures, m[3])
-		default:
-			c.skip("go test: " + m[3] + ": " + reason)
+		case "fail":
+			c.failures = append(c.failures, e.Test)
+		case "skip":
+			c.skip("go test: " + e.Test + ": " + reasons[e.Test])
 		}
 	}
 }

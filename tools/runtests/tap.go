@@ -12,11 +12,10 @@ import (
 // with a plan. A program is a test of a stream, and its cases are a subtest.
 type tapReader struct {
 	tests   []test
-	open    bool     // a stream has begun
-	cases   []test   // of the program
-	program string   // in the comment that begins its cases
-	noise   tail     // the comments, and what make prints
-	names   []string // of the streams
+	open    bool   // a stream has begun
+	cases   []test // of the program
+	program string // in the comment that begins its cases
+	noise   tail   // the comments, and what make prints
 }
 
 var tapLine = regexp.MustCompile(`^(    )?(not )?ok(?: \d+)?(?: - )?(.*?)(?: # (.*))?$`)
