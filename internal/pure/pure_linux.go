@@ -73,7 +73,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	}
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
 	if len(m.FDs) == 1 && m.Cred == nil {
-		var c pair // to clear a control takes 0.03 of a pass in C
+		var c pair // see the limit for changes for speed in docs/performance.md
 		return send(sock, &iov[0], c.bytes(), m, flags)
 	}
 	var c control
@@ -206,7 +206,7 @@ func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 
 // sendmsg and recvmsg are inlined, and call package syscall because that has two frames less than
 // package unix: the processor mispredicts each return after a system call. That saves 45
-// instructions, and up to 0.03 of a pass in C.
+// instructions.
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.Errno) {
 	n, _, errno = syscall.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))
 	return n, errno
