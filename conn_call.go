@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -37,8 +36,8 @@ type transfer struct {
 	msg   msg.Message // the message of one system call
 	bufs  [][]byte    // the caller's buffers; a send removes sent bytes from the front
 	fds   []int
-	own   int               // how many of fds are the caller's descriptors to send
-	files []syscall.RawConn // the files to send
+	own   int        // how many of fds are the caller's descriptors to send
+	files []sentFile // the files to send
 	sent  int
 	cause error // why descriptors are missing, or nil if it is not known
 }
@@ -124,7 +123,23 @@ func (k *call) attempt(sock uintptr) (done bool) {
 	}
 }
 
-// addFiles appends to k.files a RawConn of each file, through which sendHoldingFiles reaches its descriptor.
+// A sentFile gives sendHoldingFiles the descriptor of a file. It is a syscall.RawConn or an osFile.
+type sentFile interface {
+	Control(func(fd uintptr)) error
+}
+
+// An osFile is a sentFile. Its RawConn does not outlive Control, so it is not allocated.
+type osFile struct{ *os.File }
+
+func (f osFile) Control(use func(fd uintptr)) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(use)
+}
+
+// addFiles appends the files to k.files.
 func (k *call) addFiles(files []*os.File) error {
 	if len(files) > MaxFDs {
 		return ErrTooManyFDs
@@ -133,11 +148,7 @@ func (k *call) addFiles(files []*os.File) error {
 		if f == nil {
 			return nilError("file " + strconv.Itoa(i))
 		}
-		raw, err := f.SyscallConn()
-		if err != nil {
-			return &fileError{i, err}
-		}
-		k.files = append(k.files, raw)
+		k.files = append(k.files, osFile{f})
 	}
 	return nil
 }
