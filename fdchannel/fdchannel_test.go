@@ -77,12 +77,9 @@ var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.T
 		c.passes(recv)
 	}
 },
-	Entry("of a descriptor", 1, 0, false, nil),
 	Entry("of a descriptor and a payload, which is dropped", 1, 7, false, nil),
-	Entry("of a payload", 0, 7, false, nil),
 	Entry("of nothing", 0, 0, false, nil),
 	Entry("of two descriptors", 2, 0, false, &scm.TruncatedError{Received: 1, Room: 1, Cause: unix.EMSGSIZE}),
-	Entry("of as many as possible", scm.MaxFDs, 1, false, &scm.TruncatedError{N: 1, Received: 1, Room: 1, Cause: unix.EMSGSIZE}),
 	Entry("while the descriptor table is full", 1, 0, true, &scm.TruncatedError{Room: 1}),
 )
 

@@ -17,9 +17,9 @@ import (
 // newFileAllowed lists the files that may use os.NewFile, and why. The descriptors of all other code may
 // come from a partner, and scm.NewFile keeps dangerous files out of the runtime's poller.
 var newFileAllowed = map[string]string{
-	"conn.go":    "consume calls it for a socket that was checked to be a Unix socket",
-	"file.go":    "NewFile and unpolledFile decide there what enters the poller",
-	"sockets.go": "receiveSocket calls it for a socket of a family that package net has",
+	"conn.go":    "a socket that was checked to be a Unix socket",
+	"file.go":    "decides what enters the poller",
+	"sockets.go": "a socket of a family that package net has",
 
 	"proof/bench/others.go":                     "measures what the competitors do",
 	"proof/bench/way.go":                        "the program's own sockets and /dev/null",
