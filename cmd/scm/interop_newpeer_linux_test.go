@@ -74,7 +74,8 @@ func TestNewPeerWithLibrary(t *testing.T) {
 	}
 }
 
-// The tests for a crate find a fault, pass with a list of it, say why cases have no verdict, and fail in CI without scm.
+// The tests for a crate find a fault, pass with a list of it, say why cases have no verdict, and fail in CI without
+// scm.
 func TestNewPeerTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
