@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -486,13 +487,11 @@ func (r *run) finish(p *running) {
 			r.show(p, t)
 		}
 	}
-	if r.tests(p) > 0 {
+	if len(p.tests) > 0 {
 		r.screen.printf("%s  %s: %v (%.0f s)", r.clock(), p.Name, countOf(p.tests), p.seconds)
 	}
 	r.printTable(p)
 }
-
-func (r *run) tests(p *running) int { return len(p.tests) }
 
 // printTable prints the table of the partners when the last part with package scm has ended.
 func (r *run) printTable(p *running) {
@@ -646,14 +645,16 @@ func (r *run) progress() string {
 }
 
 func (p *running) progress() string {
-	tests, ended, planned := len(p.tap.tests), 0, 0
+	tests, ended, specs, planned := len(p.tap.tests), 0, 0, 0
 	for _, q := range p.packages {
 		tests += q.ended()
 		if t := q.tests[""]; t != nil && t.state != "start" && t.state != "" {
 			ended++
 		}
 		for _, record := range q.records {
-			planned += record.Planned
+			if planned += record.Planned; record.Kind == testrecord.Spec {
+				specs++
+			}
 		}
 	}
 	switch {
@@ -662,9 +663,9 @@ func (p *running) progress() string {
 	case tests == 0 && len(p.Packages) == 0:
 		return p.Name + ": running"
 	case len(p.Packages) == 0:
-		return fmt.Sprintf("%s: %d tests", p.Name, tests)
-	case len(p.packages) == 1 && planned > 0:
-		return fmt.Sprintf("%s: %d tests, with %d specs in all", p.Name, tests, planned)
+		return p.Name + ": " + display.Plural(tests, "test")
+	case len(p.packages) == 1 && specs > 0:
+		return fmt.Sprintf("%s: %d of %d specs", p.Name, specs, planned)
 	}
-	return fmt.Sprintf("%s: %d tests, %d of %d packages", p.Name, tests, ended, len(p.packages))
+	return fmt.Sprintf("%s: %s, %d of %d packages", p.Name, display.Plural(tests, "test"), ended, len(p.packages))
 }

@@ -338,7 +338,7 @@ func TestResultsCannotBeWritten(t *testing.T) {
 // On a terminal, one line is rewritten. Elsewhere, each ends.
 func TestProgress(t *testing.T) {
 	p := &running{part: part{Name: "a", Packages: []string{"./..."}}, packages: map[string]*goPackage{"p": packageOf([]string{"start", "run A", "pass A", "pass"}), "q": newPackage("q")}}
-	if got, want := p.progress(), "a: 1 tests, 1 of 2 packages"; got != want {
+	if got, want := p.progress(), "a: 1 test, 1 of 2 packages"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	read, write, err := os.Pipe()

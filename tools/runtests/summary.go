@@ -94,12 +94,12 @@ func (s *summary) write(name string) error {
 }
 
 // mostNamed is how many failed tests are named at the end.
-const mostNamed = 20
+const mostNamed = 12
 
 // print prints the summary, and returns the exit status.
 func (s *summary) print(w io.Writer) int {
 	var total count
-	var red, skips, missing []string
+	var causes, red, skips, missing []string
 	busy := false
 	if s.cause != "" {
 		fmt.Fprintf(w, "\n%s\n", s.cause)
@@ -131,13 +131,13 @@ func (s *summary) print(w io.Writer) int {
 			red = append(red, fmt.Sprintf("failed: %s: %s", p.Name, t.title()))
 		}
 		if cases > 0 {
-			red = append(red, fmt.Sprintf("failed: %s: %s of the catalogue, for the causes above", p.Name, display.Plural(cases, "case")))
+			causes = append(causes, fmt.Sprintf("failed: %s: %s of the catalogue, for the causes above", p.Name, display.Plural(cases, "case")))
 		}
 	}
 	if more := len(red) - mostNamed; more > 0 {
-		red = append(red[:mostNamed], fmt.Sprintf("… %d more: see the files", more))
+		red = append(red[:mostNamed], fmt.Sprintf("… %d more: see the logs", more))
 	}
-	for _, line := range append(red, s.errors...) {
+	for _, line := range slices.Concat(causes, red, s.errors) {
 		fmt.Fprintln(w, line)
 	}
 	if busy && strings.HasPrefix(s.title, "make ") { // .ci/run runs these
