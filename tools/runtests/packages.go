@@ -95,7 +95,7 @@ func (r *run) includes(p *running, path string, deps []string, unknown bool) boo
 	case p.Using == "" || !r.hasC:
 		return true
 	case p.asUser() != "":
-		return uses(p.Using) || uses(p.UserUsing)
+		return uses(p.Using) || slices.ContainsFunc(p.UserUsing, uses)
 	}
 	return uses(p.Using) && !slices.Contains(p.Same, path)
 }

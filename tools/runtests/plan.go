@@ -23,10 +23,10 @@ type part struct {
 	Exec    string   // a command that runs a test program
 
 	// If a part with cgo runs the same packages, because there is a C compiler, then this one runs only those whose
-	// tests depend on the package Using, without those in Same. Another user runs all that depend on Using or
+	// tests depend on the package Using, without those in Same. Another user runs all that depend on it, or on one of
 	// UserUsing.
-	Using, UserUsing string
-	Same             []string
+	Using           string
+	Same, UserUsing []string
 
 	NeedsC bool     // without a C compiler, the part is skipped
 	AsUser bool     // if AS_USER is set, this command runs the part as another user
@@ -72,6 +72,9 @@ var (
 
 const pure = module + "/internal/pure"
 
+// inspecting has the packages that inspect descriptors and processes.
+var inspecting = []string{module + "/internal/procfs", module + "/interop/reference"}
+
 var parts = []part{
 	{Name: "setup", Command: []string{"tools/setup", "interop"}, Show: true, Alone: true},
 	{Name: "setup-c", Command: []string{"tools/setup", "c"}, Show: true, Alone: true},
@@ -82,7 +85,7 @@ var parts = []part{
 	{Name: "scm-purego", Packages: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true},
 	{Name: "cgo", Packages: tested, Not: []string{"."}, Backend: "cgo", NeedsC: true},
 	{Name: "purego", Packages: tested, Not: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true,
-		Using: pure, UserUsing: module + "/internal/procfs", Same: []string{"./interoptest"}},
+		Using: pure, UserUsing: inspecting, Same: []string{"./interoptest"}},
 	{Name: "c", Command: makeC("check"), TAP: true, NeedsC: true},
 	{Name: "c-plain", Command: makeC("test"), TAP: true, NeedsC: true},
 	// The same random calls, which both backends must answer alike.
@@ -90,7 +93,7 @@ var parts = []part{
 
 	{Name: "rest-cgo", Packages: append(slow, "./..."), Not: tested, Backend: "cgo", NeedsC: true},
 	{Name: "rest-purego", Packages: []string{"./..."}, Not: tested, Backend: "purego", Tags: "scm_purego", AsUser: true,
-		Using: pure, UserUsing: module + "/interop/reference", Same: []string{"./cmd/scm", "./interop/catalogue"}},
+		Using: pure, UserUsing: inspecting, Same: []string{"./cmd/scm", "./interop/catalogue"}},
 	{Name: "servers", Dir: "examples/servers", Packages: []string{"./..."}},
 	{Name: "scmvet", Dir: "cmd/scmvet", Packages: []string{"./..."}},
 	{Name: "tree", Dir: "proof", Packages: []string{"./repotest"}, Flags: []string{"-ginkgo.label-filter=tree"}},

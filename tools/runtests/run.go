@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -515,19 +516,18 @@ func (p *running) again(t test) string {
 		}
 		return strings.Join(p.Command, " ")
 	}
-	name := strings.TrimPrefix(t.Package, module)
-	command := "go test"
+	command := strings.Join(append(slices.Clone(p.Env), "go test"), " ")
 	if p.Dir != "" {
 		command += " -C " + p.Dir
-		name = strings.TrimPrefix(name, "/"+p.Dir)
 	}
 	if p.Tags != "" {
 		command += " -tags " + p.Tags
 	}
-	if strings.Contains(t.Package, "/") && !strings.HasPrefix(t.Package, module) {
-		command += " " + t.Package
-	} else {
+	at := path.Join(module, p.Dir)
+	if name, ok := strings.CutPrefix(t.Package, at); ok && (p.Dir == "" || name != "") {
 		command += " ." + name
+	} else {
+		command += " " + t.Package
 	}
 	switch q := p.packages[t.Package]; {
 	case t.Name == "" || t.Name == suiteTest:

@@ -55,7 +55,8 @@ func suiteToy(records string) string {
 		"func TestSuite(t *testing.T) { os.WriteFile(fmt.Sprint(os.Getenv(\"SCM_RECORDS\"), \"/\", os.Getpid(), \".json\"), []byte(%q), 0o600) }\n", records)
 }
 
-// waitsToy is a test that waits, ignores the first interrupt, and starts a process that ignores all in a session of its own.
+// waitsToy is a test that waits, ignores the first interrupt, and starts a process that ignores all in a session of
+// its own.
 const waitsToy = `package a
 
 import ("fmt"; "os"; "os/exec"; "os/signal"; "syscall"; "testing")
@@ -374,6 +375,64 @@ func TestPlansHaveParts(t *testing.T) {
 			if !used[name] {
 				t.Errorf("%s waits for %s, which is in no plan", p.Name, name)
 			}
+		}
+	}
+}
+
+func TestAgain(t *testing.T) {
+	goTests := map[string]*goPackage{module: packageOf([]string{"run A", "run A/b c"}), module + "/wire": packageOf([]string{"run A"}), module + "/proof/repotest": newPackage("")}
+	for _, c := range []struct {
+		part
+		test
+		want string
+	}{
+		{part{}, test{Package: module, Name: "A/b c"}, "go test . -v -run '^A$/^b c$'"},
+		{part{Tags: "scm_purego"}, test{Package: module + "/wire", Name: ""}, "go test -tags scm_purego ./wire"},
+		{part{}, test{Package: module + "/wire", Name: "a (spec)"}, `go test ./wire -ginkgo.v -ginkgo.focus='a \(spec\)'`},
+		{part{Dir: "proof"}, test{Package: module + "/proof/repotest", Name: suiteTest}, "go test -C proof ./repotest"},
+		{part{Dir: "proof"}, test{Package: module + "/wire", Name: "A"}, "go test -C proof " + module + "/wire -v -run '^A$'"},
+		{part{Env: []string{"X=1"}}, test{Package: module, Name: ""}, "X=1 go test ."},
+		{part{Command: []string{"make", "lint-go"}}, test{}, "make lint-go"},
+	} {
+		if c.part.Packages = []string{"./..."}; c.part.Command != nil {
+			c.part.Packages = nil
+		}
+		if got := (&running{part: c.part, packages: goTests}).again(c.test); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestIncludes(t *testing.T) {
+	purego := &running{part: part{Not: []string{".", "./tools/..."}, Using: "pure", UserUsing: []string{"procfs"}, Same: []string{"./same"}, AsUser: true}}
+	for _, c := range []struct {
+		path, deps string
+		want       [3]bool // with a compiler, as another user, without a compiler
+	}{
+		{".", "pure", [3]bool{false, false, false}},
+		{"./tools/a", "pure", [3]bool{false, false, false}},
+		{"./toolsmith", "pure", [3]bool{true, true, true}},
+		{"./same", "pure", [3]bool{false, true, true}},
+		{"./a", "procfs", [3]bool{false, true, true}},
+		{"./a", "os", [3]bool{false, false, true}},
+	} {
+		for i, user := range []string{"", "as", ""} {
+			t.Setenv("AS_USER", user)
+			if got := (&run{hasC: i < 2}).includes(purego, c.path, []string{c.deps}, false); got != c.want[i] {
+				t.Errorf("%s using %s, %d: got %v", c.path, c.deps, i, got)
+			}
+		}
+	}
+}
+
+func TestEnterable(t *testing.T) {
+	dir := t.TempDir()
+	for mode, want := range map[os.FileMode]bool{0o700: false, 0o755: enterable(os.TempDir())} {
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, mode), os.MkdirAll(dir+"/a", 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		if got := enterable(dir + "/a"); got != want {
+			t.Errorf("below a directory of mode %v: got %v", mode, got)
 		}
 	}
 }
