@@ -42,11 +42,11 @@ const atOnce = 2
 // plans has the parts of each plan, which begin in this order. The name of a plan is that of the target of make.
 var plans = map[string][]string{
 	// What a user wants to know. The catalogue with C and Rust is first, because a new user waits for its table.
-	"test": {"setup", "partners", "scm-cgo", "scm-purego", "c", "cgo", "purego", "difftest"},
+	"test": {"setup", "partners", "catalogue-cgo", "catalogue-purego", "scm-cgo", "scm-purego", "c", "cgo", "purego", "difftest"},
 	// What make test-all adds: the tests of the suite, the command, the tools and the examples, and the rules of the
 	// tree.
 	"test-rest":  {"rest-cgo", "rest-purego", "servers", "scmvet", "tree"},
-	"check":      {"scm-cgo", "scm-purego", "c-plain", "cgo", "purego", "quick", "difftest", "tree", "lint"},
+	"check":      {"catalogue-cgo", "catalogue-purego", "scm-cgo", "scm-purego", "c-plain", "cgo", "purego", "quick", "difftest", "tree", "lint"},
 	"check-fast": {"lint-fast", "fast", "c-plain"},
 	// The tests of the module proof that no other plan has, and what needs its newer modules.
 	"proof-test":      {"setup-c", "partners", "repotest", "proof", "newest", "dist"},
@@ -70,6 +70,12 @@ var (
 	tested = slices.Concat([]string{"."}, library, internal)
 )
 
+// The flags for the specs of the catalogue, and for the other specs and tests of package scm.
+var (
+	catalogue = []string{"-run=^TestSuite$", "-ginkgo.label-filter=catalogue"}
+	others    = []string{"-ginkgo.label-filter=!catalogue"}
+)
+
 const pure = module + "/internal/pure"
 
 // inspecting has the packages that inspect descriptors and processes.
@@ -81,8 +87,11 @@ var parts = []part{
 	// The programs in C and Rust run the catalogue with package scm on both backends.
 	{Name: "partners", Command: []string{goCommand, "run", "./tools/buildpeers", "-partners"}, Show: true, Alone: true, After: []string{"setup", "setup-c"}},
 
-	{Name: "scm-cgo", Packages: []string{"."}, Backend: "cgo", NeedsC: true},
-	{Name: "scm-purego", Packages: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true},
+	// Two parts for each backend, so that the table of the partners stands early.
+	{Name: "catalogue-cgo", Packages: []string{"."}, Flags: catalogue, Backend: "cgo", NeedsC: true},
+	{Name: "catalogue-purego", Packages: []string{"."}, Flags: catalogue, Backend: "purego", Tags: "scm_purego", AsUser: true},
+	{Name: "scm-cgo", Packages: []string{"."}, Flags: others, Backend: "cgo", NeedsC: true},
+	{Name: "scm-purego", Packages: []string{"."}, Flags: others, Backend: "purego", Tags: "scm_purego", AsUser: true},
 	{Name: "cgo", Packages: tested, Not: []string{"."}, Backend: "cgo", NeedsC: true},
 	{Name: "purego", Packages: tested, Not: []string{"."}, Backend: "purego", Tags: "scm_purego", AsUser: true,
 		Using: pure, UserUsing: inspecting, Same: []string{"./interoptest"}},
@@ -99,7 +108,7 @@ var parts = []part{
 	{Name: "tree", Dir: "proof", Packages: []string{"./repotest"}, Flags: []string{"-ginkgo.label-filter=tree"}},
 
 	{Name: "quick", Packages: []string{"./..."}, Not: append(slow, tested...), Backend: "cgo", NeedsC: true},
-	{Name: "fast", Packages: []string{"."}, Flags: []string{"-ginkgo.label-filter=!catalogue"}, Env: []string{"SCM_TEST_ALONE=1"}},
+	{Name: "fast", Packages: []string{"."}, Flags: others, Env: []string{"SCM_TEST_ALONE=1"}},
 	// go vet needs the packages compiled, which the tests do. The linters are in proof, which needs a newer Go.
 	{Name: "lint", Command: []string{"make", "lint-go"}, Dir: "proof", After: []string{"cgo", "purego", "quick"}},
 	{Name: "lint-fast", Command: []string{"make", "lint-fast"}},

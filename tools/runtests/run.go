@@ -494,11 +494,11 @@ func (r *run) finish(p *running) {
 	r.printTable(p)
 }
 
-// printTable prints the table of the partners when the last part with package scm has ended.
+// printTable prints the table of the partners when the last part with the catalogue has ended.
 func (r *run) printTable(p *running) {
 	p.ended = true
 	for _, o := range r.parts {
-		if strings.HasPrefix(o.Name, "scm-") && !o.ended || r.tabled {
+		if strings.HasPrefix(o.Name, "catalogue-") && !o.ended || r.tabled {
 			return
 		}
 	}

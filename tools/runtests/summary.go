@@ -108,7 +108,7 @@ func (s *summary) print(w io.Writer) int {
 	for _, p := range s.parts {
 		c := countOf(p.Tests)
 		if len(p.Tests) > 0 {
-			fmt.Fprintf(w, "  %-14s %-42v %4.0f s  %s\n", p.Name, c, p.Seconds, p.Log)
+			fmt.Fprintf(w, "  %-16s %-42v %4.0f s  %s\n", p.Name, c, p.Seconds, p.Log)
 		}
 		cases := 0
 		for i := range total {
