@@ -79,6 +79,7 @@ func planned(plan, part string) []string {
 
 var _ = Describe("the plans of tools/runtests", Label("tree"), func() {
 	It("test the library and the internal packages that it uses in make test, and everything else in make test-rest", func() {
+		needsCompiler()
 		const tested = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 		first, rest := append(planned("test", "scm-cgo"), planned("test", "cgo")...), planned("test-rest", "rest-cgo")
 		for _, name := range strings.Fields(goTool{}.must("list", "-f", tested, "./...")) {
