@@ -199,9 +199,8 @@ func (r *run) execute(p *running) error {
 	}
 	// The names are short, because those of sockets below TMPDIR have at most 107 characters.
 	number := strconv.Itoa(slices.Index(r.parts, p))
-	tmp := filepath.Join(dir, number)
-	p.records = filepath.Join(dir, number+"r")
-	for _, folder := range []string{tmp, p.records} {
+	tmp, records := filepath.Join(dir, number), filepath.Join(dir, number+"r")
+	for _, folder := range []string{tmp, records} {
 		if err := errors.Join(os.Mkdir(folder, 0o777), os.Chmod(folder, 0o777|os.ModeSticky)); err != nil {
 			return err
 		}
@@ -227,20 +226,26 @@ func (r *run) execute(p *running) error {
 		command = append([]string{user}, command...)
 	}
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = p.environment(tmp, r.hasC && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }))
+	cmd.Env = p.environment(tmp, records, r.hasC && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }))
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	log, err := newLog(filepath.Join(r.results, p.Name+".log"))
 	if err != nil {
 		return err
 	}
-	p.log = log.name
-	defer func() { r.note(log.close()) }()
+	r.Lock()
+	p.log, p.records = log.name, records
+	r.Unlock()
+	defer func() {
+		r.Lock()
+		defer r.Unlock()
+		r.note(log.close())
+	}()
 	log.Write([]byte(strings.Join(command, " ") + "\n"))
 	return r.start(p, cmd, log)
 }
 
 // environment returns the environment of the command of a part.
-func (p *running) environment(tmp string, partners bool) []string {
+func (p *running) environment(tmp, records string, partners bool) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
 	env = append(env, "TMPDIR="+tmp)
 	if partners {
@@ -250,7 +255,7 @@ func (p *running) environment(tmp string, partners bool) []string {
 	if len(p.Packages) > 0 {
 		// The compiler is faster with less garbage collection, which the tests have as usual. The linker is faster
 		// without debugging information, also for the programs that tests build.
-		env = append(env, testrecord.Variable+"="+p.records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
+		env = append(env, testrecord.Variable+"="+records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
 	}
 	return append(env, p.Env...)
 }
