@@ -75,7 +75,7 @@ func (r *run) packagesOf(ctx context.Context, p *running) (all []*goPackage, err
 		}
 		q := newPackage(l.ImportPath)
 		imports := slices.Concat(l.TestImports, l.XTestImports)
-		q.suite = slices.Contains(imports, ginkgo)
+		q.suite = slices.Contains(imports, ginkgo) && l.ImportPath != module+"/internal/spectest" // it starts suites as programs
 		q.rank = slices.IndexFunc(p.Packages, func(pattern string) bool { return matches(pattern, "./"+relative) })
 		all = append(all, q)
 	}
