@@ -72,7 +72,7 @@ func (name shortName) close() {
 func (name shortName) explain(err error) error {
 	if err != nil && name.handle != "" {
 		if _, missing := os.Lstat(name.handle); missing != nil {
-			return fmt.Errorf("an address that is too long for sun_path requires /proc: %w", cause(err))
+			return fmt.Errorf("an address that is too long for sun_path requires /proc: %w", withoutOp(err))
 		}
 	}
 	return err

@@ -437,7 +437,7 @@ func (c *Conn) fail(op string, err error) error {
 	case c.usable() != nil:
 		return opError(op, err)
 	}
-	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
+	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: withoutOp(err)}
 }
 
 // expected returns what a message with nfd descriptors must match, or nil.

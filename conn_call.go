@@ -85,7 +85,7 @@ func (k *call) wait(op func(k *call) error) error {
 		}
 		switch {
 		case err != nil:
-			return cause(err)
+			return withoutOp(err)
 		case k.full:
 			k.full = false
 			time.Sleep(pause)

@@ -84,7 +84,7 @@ func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, err
 	addr = abstractName(addr)
 	c, err := config.dial(ctx, network, addr, 0)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: unixAddr(network, addr), Err: withoutOp(err)}
 	}
 	return c, nil
 }
@@ -117,7 +117,7 @@ func (config Config) DialPacket(ctx context.Context, network, local, addr string
 		return made, nil
 	}, "unixgram")
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Source: unixAddr(network, local), Addr: unixAddr(network, addr), Err: cause(err)}
+		return nil, &net.OpError{Op: "dial", Net: network, Source: unixAddr(network, local), Addr: unixAddr(network, addr), Err: withoutOp(err)}
 	}
 	c.file = file
 	if local == "" {

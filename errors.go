@@ -158,11 +158,11 @@ func (e *fileError) Unwrap() error { return e.err }
 
 // opError wraps the error of a call that has no Conn yet.
 func opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
+	return &net.OpError{Op: op, Net: "unix", Err: withoutOp(err)}
 }
 
-// cause removes package net's wrapping, so that err can be wrapped again for another call.
-func cause(err error) error {
+// withoutOp removes package net's wrapping, so that err can be wrapped again for another call.
+func withoutOp(err error) error {
 	op, ok := err.(*net.OpError)
 	switch {
 	case !ok:

@@ -143,7 +143,7 @@ func (config Config) ListenPacket(ctx context.Context, network, addr string) (*C
 }
 
 func listenError(network, addr string, err error) error {
-	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
+	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: withoutOp(err)}
 }
 
 // A binder creates a socket with this name. The result is nil if there is an error.
@@ -306,7 +306,7 @@ func (l *Listener) fail(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &net.OpError{Op: op, Net: l.addr.Net, Addr: l.addr, Err: cause(err)}
+	return &net.OpError{Op: op, Net: l.addr.Net, Addr: l.addr, Err: withoutOp(err)}
 }
 
 // checkLiteral returns an error if self is a Listener without a UnixListener. A struct that embeds one is accepted.

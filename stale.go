@@ -213,7 +213,7 @@ func removeIfStale(path, name string) error {
 	case sys.OtherType(err):
 		return sys.ErrLive
 	case !sys.Refused(err):
-		return inUse(cause(err))
+		return inUse(withoutOp(err))
 	case sys.Shared(path):
 		return errUnknown
 	}
