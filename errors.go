@@ -61,7 +61,7 @@ type TruncatedError struct {
 	// several causes, [errors.Is] finds each, and [errors.As] an [*ExpectError] ([Config].Expect).
 	Cause error
 
-	pair bool // the error is from ReadFD
+	fromReadFD bool // the error is from ReadFD
 }
 
 func (e *TruncatedError) Error() string {
@@ -75,7 +75,7 @@ func (e *TruncatedError) Error() string {
 		return "scm: " + tooLong
 	case errors.Is(e.Cause, io.ErrShortBuffer):
 		return fmt.Sprintf("scm: %s (descriptors: %d received, %d requested)", tooLong, e.Received, e.Room)
-	case e.pair:
+	case e.fromReadFD:
 		return "scm: message did not carry exactly one descriptor, or its control data was truncated"
 	}
 	return "scm: message " + e.describeLoss(e.Cause, counts)

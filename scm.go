@@ -103,11 +103,11 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
 	switch {
 	case err != nil && sys.LostDescriptors(err):
-		return 0, -1, &TruncatedError{Cause: err, pair: true}
+		return 0, -1, &TruncatedError{Cause: err, fromReadFD: true}
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)
 	case got == fdLost:
-		return n, -1, &TruncatedError{N: n, pair: true}
+		return n, -1, &TruncatedError{N: n, fromReadFD: true}
 	}
 	return n, int(got), nil
 }

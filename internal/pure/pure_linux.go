@@ -12,19 +12,19 @@ import (
 // descriptors on 64-bit systems.
 const pairControl = (unix.SizeofCmsghdr + 4 + unix.SizeofPtr - 1) &^ (unix.SizeofPtr - 1)
 
-// pair is the control buffer of WriteFD and ReadFD, and of messages for which it is large enough.
-type pair struct {
+// pairBuffer is the control buffer of WriteFD and ReadFD, and of messages for which it is large enough.
+type pairBuffer struct {
 	hdr unix.Cmsghdr
 	fds [(pairControl - unix.SizeofCmsghdr) / 4]int32
 }
 
-func (c *pair) bytes() []byte {
+func (c *pairBuffer) bytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(c)), unsafe.Sizeof(*c))
 }
 
 // WriteFD sends p and fd with one sendmsg and flags 0, like write_fd in csrc.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
-	c := pair{hdr: unix.Cmsghdr{Len: unix.SizeofCmsghdr + 4, Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}}
+	c := pairBuffer{hdr: unix.Cmsghdr{Len: unix.SizeofCmsghdr + 4, Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}}
 	c.fds[0] = fd
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
@@ -41,7 +41,7 @@ func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 // ReadFD receives into p with one recvmsg, like read_fd in csrc. fd is -1 or FDLost if there
 // is no descriptor to return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
-	var c pair
+	var c pairBuffer
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&c))}
@@ -73,7 +73,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	}
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
 	if len(m.FDs) == 1 && m.Cred == nil {
-		var c pair // see the limit for changes for speed in docs/performance.md
+		var c pairBuffer // see the limit for changes for speed in docs/performance.md
 		return send(sock, &iov[0], c.bytes(), m, flags)
 	}
 	var c control
@@ -92,7 +92,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
 	room := ControlRoom(m)
 	if room <= pairControl {
-		var c pair
+		var c pairBuffer
 		return recv(sock, &iov[0], c.bytes()[:room], m, flags)
 	}
 	var c control

@@ -108,13 +108,13 @@ func TestREADME(t *testing.T) {
 }
 
 func TestReferenceRefuses(t *testing.T) {
-	p := newPair(loads[0])
+	s := newSockets(loads[0])
 	for _, l := range []load{{count: 0}, {count: 254}, {count: 1, payload: -1}} {
-		if err := reference(p, l, 1); err == nil {
+		if err := reference(s, l, 1); err == nil {
 			t.Errorf("%+v: no error", l)
 		}
 	}
-	if err := reference(pair{p.a, p.b, -1}, loads[0], 1); err == nil {
+	if err := reference(sockets{s.a, s.b, -1}, loads[0], 1); err == nil {
 		t.Error("descriptor -1: no error")
 	}
 }

@@ -33,7 +33,7 @@ func play(l load, ways []way, rounds int) []row {
 		defer onOneProcessor()() // otherwise processors would sleep in between, and take long to wake up
 	}
 	passes := max(1, 1500/l.count)
-	c := l.loop(func(p pair, l load) loop { return func(n int) { check(reference(p, l, n)) } })
+	c := l.loop(func(s sockets, l load) loop { return func(n int) { check(reference(s, l, n)) } })
 	var loops []loop
 	for _, w := range ways {
 		loops = append(loops, l.loop(w.loop))
@@ -64,13 +64,13 @@ func (l load) of(ways []way) []way {
 
 // loop returns a loop over a new pair of sockets, because some ways change the mode of their sockets. If there are
 // several goroutines, they share the passes.
-func (l load) loop(make func(p pair, l load) loop) loop {
+func (l load) loop(make func(s sockets, l load) loop) loop {
 	if l.goroutines == 1 {
-		return make(newPair(l), l)
+		return make(newSockets(l), l)
 	}
 	var loops []loop
 	for range l.goroutines {
-		loops = append(loops, make(newPair(l), l))
+		loops = append(loops, make(newSockets(l), l))
 	}
 	return func(n int) {
 		var all sync.WaitGroup
@@ -81,8 +81,8 @@ func (l load) loop(make func(p pair, l load) loop) loop {
 	}
 }
 
-func (w way) loop(p pair, l load) loop {
-	pass := w.make(p, l)
+func (w way) loop(s sockets, l load) loop {
+	pass := w.make(s, l)
 	return func(n int) {
 		for range n {
 			pass()

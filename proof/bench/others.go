@@ -12,18 +12,18 @@ import (
 )
 
 // calls returns a library's functions to send and receive a message with a control buffer.
-type calls func(p pair) (send func(p, control []byte) error, recv func(p, control []byte) (n int, err error))
+type calls func(s sockets) (send func(p, control []byte) error, recv func(p, control []byte) (n int, err error))
 
-func xsys(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
-	return func(out, control []byte) error { return unix.Sendmsg(p.a, out, control, nil, 0) },
+func xsys(s sockets) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
+	return func(out, control []byte) error { return unix.Sendmsg(s.a, out, control, nil, 0) },
 		func(in, control []byte) (int, error) {
-			_, n, _, _, err := unix.Recvmsg(p.b, in, control, unix.MSG_CMSG_CLOEXEC)
+			_, n, _, _, err := unix.Recvmsg(s.b, in, control, unix.MSG_CMSG_CLOEXEC)
 			return n, err
 		}
 }
 
-func packageNet(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
-	a, b := conn(p.a), conn(p.b)
+func packageNet(s sockets) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
+	a, b := conn(s.a), conn(s.b)
 	return func(out, control []byte) error {
 			_, _, err := a.WriteMsgUnix(out, control, nil)
 			return err
@@ -40,24 +40,24 @@ func others() []way {
 		{"x/sys with os.NewFile", any, calls(xsys).files},
 		{"net.UnixConn", curved, calls(packageNet).numbers},
 		{"net.UnixConn with os.NewFile", any, calls(packageNet).files},
-		{"runc SendFile, RecvFile", stream, func(p pair, _ load) func() {
-			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // the payload is the file's name, "-"
+		{"runc SendFile, RecvFile", stream, func(s sockets, _ load) func() {
+			a, b, cargo := file(s.a), file(s.b), file(s.cargo) // the payload is the file's name, "-"
 			return func() {
 				check(utils.SendFile(a, cargo))
 				check(must(utils.RecvFile(b)).Close())
 			}
 		}},
-		{"gVisor fdchannel", bare, func(p pair, _ load) func() {
-			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
+		{"gVisor fdchannel", bare, func(s sockets, _ load) func() {
+			return endpoints(s.cargo, fdchannel.NewEndpoint(s.a), fdchannel.NewEndpoint(s.b))
 		}},
 	}
 }
 
 // numbers passes descriptors as integers, and closes the received ones one by one.
-func (c calls) numbers(p pair, l load) func() {
-	send, recv := c(p)
+func (c calls) numbers(s sockets, l load) func() {
+	send, recv := c(s)
 	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
-	sent := slices.Repeat([]int{p.cargo}, l.count)
+	sent := slices.Repeat([]int{s.cargo}, l.count)
 	return func() {
 		check(send(out, unix.UnixRights(sent...)))
 		messages := must(unix.ParseSocketControlMessage(control[:must(recv(in, control))]))
@@ -69,10 +69,10 @@ func (c calls) numbers(p pair, l load) func() {
 }
 
 // files passes files, and makes files from the received descriptors.
-func (c calls) files(p pair, l load) func() {
-	send, recv := c(p)
+func (c calls) files(s sockets, l load) func() {
+	send, recv := c(s)
 	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
-	files, sent := slices.Repeat([]*os.File{file(p.cargo)}, l.count), make([]int, l.count)
+	files, sent := slices.Repeat([]*os.File{file(s.cargo)}, l.count), make([]int, l.count)
 	return func() {
 		for i, f := range files {
 			sent[i] = int(f.Fd())

@@ -15,36 +15,36 @@ import (
 // ours returns the ways of scm.
 func ours() []way {
 	ways := []way{
-		{"WriteFD, ReadFD", single, func(p pair, l load) func() {
+		{"WriteFD, ReadFD", single, func(s sockets, l load) func() {
 			out, in := make([]byte, l.payload), make([]byte, l.payload)
 			return func() {
-				must(scm.WriteFD(p.a, out, p.cargo))
-				_, fd, err := scm.ReadFD(p.b, in)
+				must(scm.WriteFD(s.a, out, s.cargo))
+				_, fd, err := scm.ReadFD(s.b, in)
 				check(err)
 				check(unix.Close(fd))
 			}
 		}},
-		{"Send, Recv", curved, func(p pair, l load) func() {
-			out, in := l.message(p.cargo)
+		{"Send, Recv", curved, func(s sockets, l load) func() {
+			out, in := l.message(s.cargo)
 			return func() {
-				check(scm.Send(p.a, &out, 0))
-				check(scm.Recv(p.b, &in, 0))
+				check(scm.Send(s.a, &out, 0))
+				check(scm.Recv(s.b, &in, 0))
 				in.Close()
 			}
 		}},
-		{"Conn.Send, Conn.Recv", any, func(p pair, l load) func() {
-			a, b := scmConn(p.a), scmConn(p.b)
-			out, in := l.message(p.cargo)
+		{"Conn.Send, Conn.Recv", any, func(s sockets, l load) func() {
+			a, b := scmConn(s.a), scmConn(s.b)
+			out, in := l.message(s.cargo)
 			return func() {
 				check(a.Send(&out, 0))
 				check(b.Recv(&in, 0))
 				in.Close()
 			}
 		}},
-		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, l load) func() {
-			a, b := scmConn(p.a), scmConn(p.b)
+		{"Conn.WriteFiles, Conn.ReadFiles", any, func(s sockets, l load) func() {
+			a, b := scmConn(s.a), scmConn(s.b)
 			out, in := make([]byte, l.payload), make([]byte, l.payload)
-			files := slices.Repeat([]*os.File{file(p.cargo)}, l.count)
+			files := slices.Repeat([]*os.File{file(s.cargo)}, l.count)
 			return func() {
 				must(a.WriteFiles(out, files...))
 				_, got, err := b.ReadFiles(in, l.count)
@@ -52,9 +52,9 @@ func ours() []way {
 				closeFiles(got)
 			}
 		}},
-		{"framed.Writer, framed.Reader", stream, func(p pair, _ load) func() {
-			w, r := framed.NewWriter(scmConn(p.a)), framed.NewReader(scmConn(p.b), framed.Limits{})
-			cargo, out, in := file(p.cargo), make([]byte, 1), make([]byte, 1)
+		{"framed.Writer, framed.Reader", stream, func(s sockets, _ load) func() {
+			w, r := framed.NewWriter(scmConn(s.a)), framed.NewReader(scmConn(s.b), framed.Limits{})
+			cargo, out, in := file(s.cargo), make([]byte, 1), make([]byte, 1)
 			return func() {
 				check(w.Attach(cargo))
 				must(w.Write(out))
@@ -62,8 +62,8 @@ func ours() []way {
 				closeFiles(must(r.Take(1)))
 			}
 		}},
-		{"fdchannel", bare, func(p pair, _ load) func() {
-			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
+		{"fdchannel", bare, func(s sockets, _ load) func() {
+			return endpoints(s.cargo, fdchannel.NewEndpoint(s.a), fdchannel.NewEndpoint(s.b))
 		}},
 	}
 	for i := range ways {

@@ -24,9 +24,9 @@ func echoIfAsked() {
 }
 
 // reference runs the loop in C with which everything is compared. It makes one cgo call for all messages.
-func reference(p pair, l load, n int) error {
+func reference(s sockets, l load, n int) error {
 	c := C.struct_load{count: C.int(l.count), payload: C.int(l.payload)}
-	if errno := C.reference_loop(C.int(p.a), C.int(p.b), C.int(p.cargo), c, C.long(n)); errno != 0 {
+	if errno := C.reference_loop(C.int(s.a), C.int(s.b), C.int(s.cargo), c, C.long(n)); errno != 0 {
 		return syscall.Errno(errno)
 	}
 	return nil

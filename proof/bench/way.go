@@ -15,7 +15,7 @@ import (
 type way struct {
 	name string
 	form form
-	make func(p pair, l load) (pass func())
+	make func(s sockets, l load) (pass func())
 }
 
 // A form is the kind of messages that a way can pass.
@@ -58,23 +58,23 @@ var (
 	}
 )
 
-// A pair is two connected blocking sockets, and the descriptor that is passed from a to b.
-type pair struct{ a, b, cargo int }
+// sockets are two connected blocking sockets, and the descriptor that is passed from a to b.
+type sockets struct{ a, b, cargo int }
 
-// newPair makes the sockets of a load. If the load echoes, a and b are the same socket, and another process has the
+// newSockets makes the sockets of a load. If the load echoes, a and b are the same socket, and another process has the
 // other end.
-func newPair(l load) pair {
+func newSockets(l load) sockets {
 	two := must(unix.Socketpair(unix.AF_UNIX, l.kind|unix.SOCK_CLOEXEC, 0))
 	cargo := must(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0))
 	if !l.echo {
-		return pair{two[0], two[1], cargo}
+		return sockets{two[0], two[1], cargo}
 	}
 	end := os.NewFile(uintptr(two[1]), "the other end")
 	defer end.Close()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env, cmd.Stderr, cmd.ExtraFiles = append(os.Environ(), echoes+"=1"), os.Stderr, []*os.File{end}
 	check(cmd.Start())
-	return pair{two[0], two[0], cargo}
+	return sockets{two[0], two[0], cargo}
 }
 
 // check and must end the program if a call fails.

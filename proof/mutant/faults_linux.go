@@ -212,7 +212,7 @@ var faults = []Fault{
 	{What: "results are kept after an error", Spec: "on stream sockets, Recv overwrites the results of an earlier receive",
 		Edits: []Edit{{"message.go", "\tm.N, m.NFD, m.Flags = 0, 0, 0\n\tif m.Addr", "\tif m.Addr"}}},
 	{What: "a truncated receive is no error", Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
-		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n, pair: true}", "return n, -1, nil"}}},
+		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n, fromReadFD: true}", "return n, -1, nil"}}},
 	{What: "the errno is not kept", Spec: "on stream sockets, every call that fails returns an *os.SyscallError, and clears N, NFD and Flags",
 		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, os.ErrInvalid"}}},
 	{What: "a socket that is not a connection is left open",
