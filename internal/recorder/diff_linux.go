@@ -154,23 +154,23 @@ type Comparison struct {
 // writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData}, AnyTime: true}
 
-// A Recording contains the calls of a program and, if they are compared, its received descriptors that were still open.
-type Recording struct {
+// A Trace contains the calls of a program and, if they are compared, its received descriptors that were still open.
+type Trace struct {
 	Calls     []Call
 	StillOpen []*StillOpen
 }
 
 // All returns all differences between calls, as Compare does.
 func (o Comparison) All(a, b []Call) []*Difference {
-	return o.Compare(Recording{Calls: a}, Recording{Calls: b})
+	return o.Compare(Trace{Calls: a}, Trace{Calls: b})
 }
 
 // Compare returns all differences, in the order in which A entered the calls or, for a difference on return, left them.
 // A call that only B makes comes after the one before it in its process. If a difference at the
 // entry of a call is the same at its exit, Compare returns it only for the entry. If one call fails with
 // an errno that the other does not have, Compare does not compare the memory at their exits. It compares what is still
-// open only of processes, or connections, that make the same calls in both recordings.
-func (o Comparison) Compare(a, b Recording) []*Difference {
+// open only of processes, or connections, that make the same calls in both traces.
+func (o Comparison) Compare(a, b Trace) []*Difference {
 	streamsA, streamsB := o.streams(a.Calls, o.Processes[0]), o.streams(b.Calls, o.Processes[1])
 	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
 	c.openA, c.openB = o.openByCall(streamsA, a.StillOpen), o.openByCall(streamsB, b.StillOpen)

@@ -762,7 +762,7 @@ func TestDiffStillOpen(t *testing.T) {
 		{"no calls", nil, nil, nil},
 	} {
 		for _, swapped := range []bool{false, true} {
-			a, b := Recording{calls, all}, Recording{c.b, c.open}
+			a, b := Trace{calls, all}, Trace{c.b, c.open}
 			if swapped {
 				a, b = b, a
 			}

@@ -159,7 +159,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 // unreadParts counts what scm could not read in both runs.
 type unreadParts struct{ calls, files int }
 
-func (o *diffOptions) findUnread(a, b recorder.Recording) (n unreadParts) {
+func (o *diffOptions) findUnread(a, b recorder.Trace) (n unreadParts) {
 	for _, c := range slices.Concat(a.Calls, b.Calls) {
 		if !o.comparison.Whole(&c) {
 			n.calls++
@@ -175,7 +175,7 @@ func (o *diffOptions) findUnread(a, b recorder.Recording) (n unreadParts) {
 
 // notCompared returns why the comparison says nothing: there was nothing to compare or, unless a difference counts,
 // scm has not compared everything. It returns nil if the comparison says something.
-func (o *diffOptions) notCompared(a, b recorder.Recording, found []*recorder.Difference, unread unreadParts, differ bool) error {
+func (o *diffOptions) notCompared(a, b recorder.Trace, found []*recorder.Difference, unread unreadParts, differ bool) error {
 	for i, numbers := range o.process {
 		one := o.comparison
 		one.Processes = [2][]int{one.Processes[0][i : i+1], one.Processes[1][i : i+1]}
@@ -206,7 +206,7 @@ const mostRuns = 10
 
 // compareWithItself runs A until two runs in a row change no further bytes, and allows the payload bytes that are
 // not the same each time. It prints any other difference.
-func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording, args []string, in *input) error {
+func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Trace, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]
 	varies := recorder.Variation{}
@@ -233,7 +233,7 @@ func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording
 }
 
 // record runs and records one of the commands.
-func (o *diffOptions) record(args []string, in *input) (r recorder.Recording, err error) {
+func (o *diffOptions) record(args []string, in *input) (r recorder.Trace, err error) {
 	options := recorder.Options{Limit: 4096, Sum: true, NoFilter: o.noFilter}
 	options.Handle = func(c *recorder.Call) {
 		if !c.OnOtherSocket() {
