@@ -71,9 +71,9 @@ func otherBackend() string {
 	return "scm-cgo"
 }
 
-// opponents are the partners and the runner, by name. takePeers sets the command of each, or the reason why it has
+// peerNamed has the partners and the runner. takePeers sets the command of each, or the reason why it has
 // none, before the specs run.
-var opponents = func() map[string]*scenario.Peer {
+var peerNamed = func() map[string]*scenario.Peer {
 	all := map[string]*scenario.Peer{}
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		all[name] = scenario.Missing(name, "not built yet")
@@ -95,25 +95,25 @@ func buildPeers(ctx context.Context) []byte {
 	return text
 }
 
-// takePeers sets the opponents. It starts none: a filter may leave them out.
+// takePeers sets the peers. It starts none, because a filter may leave them out.
 func takePeers(text []byte) {
-	if err := setOpponents(text); err != nil {
+	if err := setPeers(text); err != nil {
 		Fail(err.Error())
 	}
 }
 
-func setOpponents(text []byte) error {
+func setPeers(text []byte) error {
 	var list []peers.Built
 	if err := json.Unmarshal(text, &list); err != nil {
 		return err
 	}
-	opponents[scenario.RunnerName].Why = ""
+	peerNamed[scenario.RunnerName].Why = ""
 	for _, b := range list {
 		if b.Why != "" {
 			if os.Getenv("CI") == "true" {
 				return fmt.Errorf("CI=true, and partner %s could not be built: %s", b.Name, b.Why)
 			}
-			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
+			*peerNamed[b.Name] = *scenario.Missing(b.Name, b.Why)
 			if b.Broken {
 				broken[b.Name] = b.Why
 			} else {
@@ -121,7 +121,7 @@ func setOpponents(text []byte) error {
 			}
 			continue
 		}
-		*opponents[b.Name] = *scenario.Program(b.Name, b.Command...)
+		*peerNamed[b.Name] = *scenario.Program(b.Name, b.Command...)
 	}
 	return nil
 }
@@ -165,8 +165,8 @@ func load() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", expectVariable, err)
 	}
-	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(opponents)), underTest(inside.SCM()), underTest(inside.SCMPair()))
-	_, unmatched = scenario.Expect(given.All(), kernel, all, known, nil, opponents[scenario.RunnerName])
+	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(peerNamed)), underTest(inside.SCM()), underTest(inside.SCMPair()))
+	_, unmatched = scenario.Expect(given.All(), kernel, all, known, nil, peerNamed[scenario.RunnerName])
 	scenarios, failures = all, scenario.Expectations{List: append(list, given.All()...), System: kernel}
 	return nil
 }
@@ -189,10 +189,10 @@ var _ = It("each expected failure in the files of "+expectVariable+" applies to 
 	}
 })
 
-// A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
+// A batch has the specs with one peer. The peers keep running from one spec to the next, because starting them
 // takes longer than most cases. They end with the batch, so that no other spec sees them.
 type batch struct {
-	opponent *scenario.Peer
+	peer     *scenario.Peer
 	expected *scenario.Expectations
 	cases    []scenario.Case
 	session  *interop.Session
@@ -204,7 +204,7 @@ type batch struct {
 var _ = Describe("catalogue", Label("catalogue"), func() {
 	for _, alone := range [][]any{nil, {Serial}} {
 		for _, name := range append([]string{scenario.RunnerName}, partners...) {
-			cases := func() { describeCases(opponents[name], alone != nil) }
+			cases := func() { describeCases(peerNamed[name], alone != nil) }
 			Describe("runs", append(alone, Label(name), Ordered, ContinueOnFailure, cases)...)
 		}
 	}
@@ -216,11 +216,11 @@ var _ = It("the cases with the runner come first", func() {
 	Expect(strings.Index(order, "/runner")).To(BeNumerically("<", strings.Index(order, "/"+partners[0])))
 })
 
-// describeCases defines the specs with an opponent, either those that run alone or the others.
-func describeCases(opponent *scenario.Peer, alone bool) {
-	b := &batch{opponent: opponent, expected: &failures}
+// describeCases defines the specs with a peer, either those that run alone or the others.
+func describeCases(with *scenario.Peer, alone bool) {
+	b := &batch{peer: with, expected: &failures}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
-		for _, c := range libcases.With(scenarios, underTest(lib), opponent, opponents[scenario.RunnerName]) {
+		for _, c := range libcases.With(scenarios, underTest(lib), with, peerNamed[scenario.RunnerName]) {
 			if c.Scenario.RunsAlone() == alone {
 				b.specify(c)
 			}
@@ -236,25 +236,25 @@ func (b *batch) open(ctx SpecContext) {
 	}
 }
 
-// start gets ready to run the cases. It starts the opponent once, to find out what it supports.
+// start gets ready to run the cases. It starts the peer once, to find out what it supports.
 func (b *batch) start(ctx context.Context) error {
-	if why, failed := broken[b.opponent.Name]; failed {
-		return fmt.Errorf("partner %s could not be built: %s. Repair it, or leave its specs out", b.opponent.Name, why)
+	if why, failed := broken[b.peer.Name]; failed {
+		return fmt.Errorf("partner %s could not be built: %s. Repair it, or leave its specs out", b.peer.Name, why)
 	}
-	if b.opponent.Why != "" {
+	if b.peer.Why != "" {
 		return nil // each spec shows the reason
 	}
 	self, err := runner()
 	if err != nil {
 		return err
 	}
-	if b.opponent.Name == scenario.RunnerName {
-		*b.opponent = *self
-	} else if err := process.ProbeContext(ctx, b.opponent, process.DefaultTimeout); err != nil {
+	if b.peer.Name == scenario.RunnerName {
+		*b.peer = *self
+	} else if err := process.ProbeContext(ctx, b.peer, process.DefaultTimeout); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted before partner %s had started", b.opponent.Name)
+			return fmt.Errorf("interrupted before partner %s had started", b.peer.Name)
 		}
-		return fmt.Errorf("partner %s did not start: %w", b.opponent.Name, err)
+		return fmt.Errorf("partner %s did not start: %w", b.peer.Name, err)
 	}
 	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
 	if err == nil {
@@ -264,22 +264,22 @@ func (b *batch) start(ctx context.Context) error {
 }
 
 var _ = It("a partner whose build is broken fails its specs", func(ctx SpecContext) {
-	partner, self := opponents[partners[0]], opponents[scenario.RunnerName]
+	partner, self := peerNamed[partners[0]], peerNamed[scenario.RunnerName]
 	saved, why := *partner, self.Why
 	DeferCleanup(func() {
 		*partner, self.Why = saved, why
 		delete(broken, partner.Name)
 	})
-	err := setOpponents([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
+	err := setPeers([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
 	if err == nil { // with CI=true, not even the suite starts
-		err = (&batch{opponent: partner}).start(ctx)
+		err = (&batch{peer: partner}).start(ctx)
 	}
 	Expect(err).To(MatchError(ContainSubstring("undefined reference")))
 })
 
 var _ = It("an interrupt ends the start of a partner", func(ctx SpecContext) {
 	hangs, interrupted := scenario.Program("hangs", "sleep", "600"), canceled(ctx)
-	Expect((&batch{opponent: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
+	Expect((&batch{peer: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
 })
 
 func canceled(ctx context.Context) context.Context {
@@ -324,11 +324,11 @@ func (b *batch) specify(c scenario.Case) {
 		name = "expected: " + name
 	}
 	It(name, func(ctx SpecContext) {
-		if b.opponent.Why != "" {
-			if why := lacking[b.opponent.Name]; why != "" {
+		if b.peer.Why != "" {
+			if why := lacking[b.peer.Name]; why != "" {
 				fdtest.Lacks(GinkgoTB(), why)
 			}
-			Skip(b.opponent.Why)
+			Skip(b.peer.Why)
 		}
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)

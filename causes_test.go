@@ -286,7 +286,7 @@ func listOf(command ...string) string {
 // runWithStranger runs specs in which the stranger receives, in a process that cannot build the other partners.
 func runWithStranger(expected, all string) endedSuite {
 	GinkgoHelper()
-	if why := opponents[scenario.RunnerName].Why; why != "" {
+	if why := peerNamed[scenario.RunnerName].Why; why != "" {
 		Skip(why)
 	}
 	file := filepath.Join(GinkgoT().TempDir(), "expected.txt")
@@ -327,7 +327,7 @@ var _ = It("a dry run says that nothing ran", func() {
 })
 
 var _ = DescribeTable("an interrupt ends the suite while a partner hangs, and accuses no other", func(signals int) {
-	if why := opponents[scenario.RunnerName].Why; why != "" {
+	if why := peerNamed[scenario.RunnerName].Why; why != "" {
 		Skip(why)
 	}
 	started := filepath.Join(GinkgoT().TempDir(), "started")

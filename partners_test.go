@@ -27,7 +27,7 @@ var _ = ReportBeforeSuite(func(r Report) {
 		Count(r.PreRunStats.SpecsThatWillRun, "spec"), scm.Backend, cmp.Or(strings.Join(chosen(), ", "), "no partner"))
 })
 
-// chosen returns the names of the opponents that the label filter leaves in.
+// chosen returns the names of the peers that the label filter leaves in.
 func chosen() []string {
 	matches := types.MustParseLabelFilter(GinkgoLabelFilter())
 	return slices.DeleteFunc(append(slices.Clone(partners), scenario.RunnerName), func(name string) bool {
@@ -120,7 +120,7 @@ func lacksSpecs(r Report, tallies map[string]*tally) error {
 // tallySpecs counts the specs with each peer.
 func tallySpecs(r Report) map[string]*tally {
 	tallies := map[string]*tally{}
-	for name, peer := range opponents {
+	for name, peer := range peerNamed {
 		tallies[name] = &tally{built: peer.Why == "", skipped: map[string]int{}}
 	}
 	for _, s := range r.SpecReports {
