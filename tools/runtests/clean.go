@@ -29,22 +29,30 @@ func enterable(dir string) bool {
 	return false
 }
 
-// clean kills the processes that tests have left, and removes the directory.
-func (r *run) clean() {
+// killLeft kills the processes that tests have left whose TMPDIR is the directory or below it.
+func (r *run) killLeft(dir string) {
+	r.Lock()
+	quiet := r.interrupted != nil
+	r.Unlock()
 	said := map[int]bool{}
 	for range 100 {
-		left := r.processes()
+		left := processes(dir)
 		if len(left) == 0 {
 			break
 		}
 		for pid, command := range left {
-			if unix.Kill(pid, unix.SIGKILL) == nil && r.interrupted == nil && !said[pid] {
+			if unix.Kill(pid, unix.SIGKILL) == nil && !quiet && !said[pid] {
 				said[pid] = true
 				r.screen.printf("killed a process that the tests have left: %d %s", pid, command)
 			}
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// clean kills the processes that tests have left, and removes the directory.
+func (r *run) clean() {
+	r.killLeft(r.temporary)
 	// What a test has mounted must not be removed.
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) {
@@ -58,13 +66,14 @@ func (r *run) clean() {
 	r.note(os.RemoveAll(r.temporary))
 }
 
-// processes returns the processes whose TMPDIR is in the directory, except those that have ended, and their commands.
-func (r *run) processes() map[int]string {
+// processes returns the processes whose TMPDIR is the directory or below it, except those that have ended, and their
+// commands.
+func processes(dir string) map[int]string {
 	left := map[int]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
 		environment, _ := os.ReadFile(file) // none of a process that has ended, or that is another user's
-		if !bytes.Contains(environment, []byte("TMPDIR="+r.temporary+"/")) {
+		if !bytes.Contains(environment, []byte("TMPDIR="+dir+"/")) && !bytes.Contains(environment, []byte("TMPDIR="+dir+"\x00")) {
 			continue
 		}
 		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))

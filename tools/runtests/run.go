@@ -62,6 +62,7 @@ type running struct {
 	output            tail   // outside of packages
 	failure           string // how the command failed
 	group             int    // of its processes
+	outputs           []io.Closer
 	records, log      string // a folder, a file
 	read              map[string]int64
 	tests             []test
@@ -241,7 +242,7 @@ func (r *run) execute(p *running) error {
 		r.note(log.close())
 	}()
 	log.Write([]byte(strings.Join(command, " ") + "\n"))
-	return r.start(p, cmd, log)
+	return r.start(p, cmd, tmp, log)
 }
 
 // environment returns the environment of the command of a part.
@@ -290,8 +291,8 @@ func (p *running) goTest(packages []string) []string {
 	return slices.Concat(command, packages, p.Flags)
 }
 
-// start starts the command of a part, and reads what it prints until it ends.
-func (r *run) start(p *running, cmd *exec.Cmd, log *logFile) error {
+// start starts the command of a part, whose TMPDIR is tmp, and reads what it prints until it ends.
+func (r *run) start(p *running, cmd *exec.Cmd, tmp string, log *logFile) error {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -309,17 +310,22 @@ func (r *run) start(p *running, cmd *exec.Cmd, log *logFile) error {
 		r.Unlock()
 		return err
 	}
-	p.group = cmd.Process.Pid
+	p.group, p.outputs = cmd.Process.Pid, []io.Closer{out, errs}
 	r.Unlock()
 	var readers sync.WaitGroup
 	readers.Add(2)
 	go func() { defer readers.Done(); r.readOutput(p, out, log, len(p.Packages) > 0) }()
 	go func() { defer readers.Done(); r.readOutput(p, errs, log, false) }()
+	// A process that the command has left can keep its output open.
+	for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	kill := time.AfterFunc(time.Second, func() { r.killLeft(tmp) })
 	readers.Wait()
+	kill.Stop()
 	err = cmd.Wait()
 	r.Lock()
 	defer r.Unlock()
-	p.group = 0
+	p.group, p.outputs = 0, nil
 	p.tap.end()
 	for _, name := range p.names {
 		log.Write(p.packages[name].log.Bytes())
@@ -625,6 +631,12 @@ func (r *run) interrupt(s os.Signal) {
 	for _, p := range r.parts {
 		if p.group != 0 {
 			_ = unix.Kill(-p.group, n)
+		}
+		if n == unix.SIGKILL {
+			// A process that has left the group can keep them open.
+			for _, output := range p.outputs {
+				output.Close()
+			}
 		}
 	}
 	r.changed.Broadcast()

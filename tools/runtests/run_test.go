@@ -93,6 +93,8 @@ var toyParts = []part{
 	{Name: "tap-none", Command: []string{"echo", "ok 1 - a"}, TAP: true},
 	{Name: "linter", Command: []string{"true"}},
 	{Name: "linter-red", Command: []string{"sh", "-c", "echo a.go:1: wrong; exit 1"}},
+	{Name: "leaves", Command: []string{"sh", "-c", "sleep 600 & setsid sleep 600 & echo a.go:1: wrong; exit 1"}},
+	{Name: "hides", Command: []string{"sh", "-c", "trap '' INT; env -i setsid sleep 600 & echo $! >\"$WAITS\"; wait"}},
 	{Name: "c", Command: []string{"true"}, NeedsC: true},
 	{Name: "other", Dir: "other", Packages: []string{"./..."}},
 }
@@ -291,6 +293,20 @@ func TestSignals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A process that a command has left, and that keeps its output open, does not keep the run from ending.
+func TestLeavesProcesses(t *testing.T) {
+	startToys(t, "leaves").end(t, 1, "0 passed, 1 failed, 0 skipped", "a.go:1: wrong", "killed a process that the tests have left: ", " sleep 600\n")
+}
+
+// After an interrupt, neither does one that the run cannot find.
+func TestHiddenProcess(t *testing.T) {
+	r := startToys(t, "hides", "TOYS_PATIENCE=1s")
+	pid := r.waits(t)
+	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
+	_ = r.Process.Signal(unix.SIGINT)
+	r.end(t, 130, "0 passed, 1 failed, 0 skipped", "\ninterrupted during hides\n")
 }
 
 // isZombie reports whether a process has ended, and waits for its parent.
