@@ -15,7 +15,8 @@
 // RESULTS.
 //
 // The first SIGINT or SIGTERM goes to every part, as does the second. Twenty seconds after the first, the parts are
-// killed. What is known is printed in any case.
+// killed. What is known is printed in any case. If nothing reads what runtests prints, as after make test | head, the
+// parts get SIGTERM.
 package main
 
 import (
@@ -89,7 +90,7 @@ func sum(title string, least int, files []string) int {
 func (r *run) main() int {
 	r.began = time.Now()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	failure := r.prepare(signals)
 	if failure == nil {
 		ended := make(chan struct{})
@@ -190,6 +191,9 @@ func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 			r.readRecords()
 			r.screen.progress(r.progress())
 		case s := <-signals:
+			if s == unix.SIGPIPE && r.interrupted != nil {
+				continue // each line that is printed sends one
+			}
 			if r.interrupted == nil {
 				r.readRecords()
 				kill = time.After(patience)

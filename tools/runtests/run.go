@@ -628,6 +628,9 @@ func (r *run) interrupt(s os.Signal) {
 		r.screen.printf("%s  %v: ending the tests", r.clock(), s)
 	}
 	n, _ := s.(unix.Signal)
+	if n == unix.SIGPIPE {
+		n = unix.SIGTERM
+	}
 	for _, p := range r.parts {
 		if p.group != 0 {
 			_ = unix.Kill(-p.group, n)

@@ -94,6 +94,7 @@ var toyParts = []part{
 	{Name: "linter", Command: []string{"true"}},
 	{Name: "linter-red", Command: []string{"sh", "-c", "echo a.go:1: wrong; exit 1"}},
 	{Name: "leaves", Command: []string{"sh", "-c", "sleep 600 & setsid sleep 600 & echo a.go:1: wrong; exit 1"}},
+	{Name: "shows", Command: []string{"sh", "-c", "for i in $(seq 600); do echo $i; sleep 1; done"}, Show: true},
 	{Name: "hides", Command: []string{"sh", "-c", "trap '' INT; env -i setsid sleep 600 & echo $! >\"$WAITS\"; wait"}},
 	{Name: "c", Command: []string{"true"}, NeedsC: true},
 	{Name: "other", Dir: "other", Packages: []string{"./..."}},
@@ -143,7 +144,8 @@ func startToys(t *testing.T, plan string, env ...string) *toyRun {
 	return r
 }
 
-func (r *toyRun) start(t *testing.T, plan string, env ...string) {
+// command makes the command of a run.
+func (r *toyRun) command(t *testing.T, plan string, env ...string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -153,6 +155,12 @@ func (r *toyRun) start(t *testing.T, plan string, env ...string) {
 	r.Dir = r.dir
 	r.Env = append(os.Environ(), "CI=", "AS_USER=", "SLOW=", "GOFLAGS=-trimpath", "RESULTS="+r.results, "TMPDIR="+r.dir+"/tmp", "WAITS="+r.dir+"/waits.pid", toyPlan+"="+plan)
 	r.Env = append(r.Env, env...)
+}
+
+func (r *toyRun) start(t *testing.T, plan string, env ...string) {
+	t.Helper()
+	r.command(t, plan, env...)
+	var err error
 	if r.file, err = os.Create(filepath.Join(t.TempDir(), "out")); err != nil {
 		t.Fatal(err)
 	}
@@ -307,6 +315,29 @@ func TestHiddenProcess(t *testing.T) {
 	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
 	_ = r.Process.Signal(unix.SIGINT)
 	r.end(t, 130, "0 passed, 1 failed, 0 skipped", "\ninterrupted during hides\n")
+}
+
+// A run whose output is not read, as after make test | head, ends its tests, and leaves nothing.
+func TestNothingReads(t *testing.T) {
+	r := startToys(t, "tap")
+	r.end(t, 0, "1 passed, 0 failed, 0 skipped")
+	r.command(t, "shows waits", "TOYS_PATIENCE=1s")
+	out, err := r.StdoutPipe()
+	if err = errors.Join(err, r.Start()); err != nil {
+		t.Fatal(err)
+	}
+	pid := r.waits(t)
+	out.Close()
+	_ = r.Wait()
+	if status := r.ProcessState.ExitCode(); status != 128+int(unix.SIGPIPE) {
+		t.Errorf("got status %d", status)
+	}
+	if left, err := os.ReadDir(r.dir + "/tmp"); err != nil || len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v, %v", left, err)
+	}
+	if err := unix.Kill(pid, 0); err == nil && !isZombie(pid) {
+		t.Errorf("the process %d is left", pid)
+	}
 }
 
 // isZombie reports whether a process has ended, and waits for its parent.
