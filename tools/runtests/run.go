@@ -401,10 +401,21 @@ func (r *run) takeEvent(p *running, e event, log *logFile) {
 			q.at("").output = p.output
 		}
 		r.readPart(p)
-		for _, t := range q.results(limit(), false) {
+		for _, t := range p.results(q) {
 			r.show(p, t)
 		}
 	}
+}
+
+// results returns the results of a package. If it printed nothing, the go command says why it failed.
+func (p *running) results(q *goPackage) []test {
+	all := q.results(limit(), p.cut)
+	for i, t := range all {
+		if t.State == failed && strings.HasSuffix(t.Why, "\n") {
+			all[i].Why += p.output.String()
+		}
+	}
+	return all
 }
 
 func newPackage(name string) *goPackage { return &goPackage{name: name, tests: map[string]*goTest{}} }
@@ -479,7 +490,7 @@ func (r *run) finish(p *running) {
 		return
 	}
 	for _, name := range p.names {
-		p.tests = append(p.tests, p.packages[name].results(limit(), p.cut)...)
+		p.tests = append(p.tests, p.results(p.packages[name])...)
 	}
 	for _, t := range p.tap.tests {
 		if t.State != failed || !p.cut {

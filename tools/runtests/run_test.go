@@ -94,6 +94,7 @@ var toyParts = []part{
 	{Name: "linter", Command: []string{"true"}},
 	{Name: "linter-red", Command: []string{"sh", "-c", "echo a.go:1: wrong; exit 1"}},
 	{Name: "leaves", Command: []string{"sh", "-c", "sleep 600 & setsid sleep 600 & echo a.go:1: wrong; exit 1"}},
+	{Name: "unstarted", Packages: []string{"./good"}, Flags: []string{"-covermode=none"}},
 	{Name: "shows", Command: []string{"sh", "-c", "for i in $(seq 600); do echo $i; sleep 1; done"}, Show: true},
 	{Name: "hides", Command: []string{"sh", "-c", "trap '' INT; env -i setsid sleep 600 & echo $! >\"$WAITS\"; wait"}},
 	{Name: "c", Command: []string{"true"}, NeedsC: true},
@@ -224,6 +225,11 @@ func TestRed(t *testing.T) {
 func TestCommands(t *testing.T) {
 	startToys(t, "linter linter-red tap-red tap-none nothing").end(t, 1, "1 passed, 4 failed, 0 skipped", "a.go:1: wrong", "\nfailed: linter-red: linter-red\n",
 		"\nfailed: tap-red: tap-red\n", "\nfailed: tap-none: tap-none\n", "\nfailed: nothing: nothing\n", "no package")
+}
+
+// If the go command starts no test, it says why.
+func TestUnstarted(t *testing.T) {
+	startToys(t, "unstarted").end(t, 1, "0 passed, 1 failed, 0 skipped", "\nfailed: unstarted: toy/good\n    it did not end\n    invalid value")
 }
 
 func TestWithoutCompiler(t *testing.T) {
