@@ -258,8 +258,8 @@ func (s *search) is(r *receivedFD, fd int32) bool {
 	return now.id == r.id && !r.replaced(now)
 }
 
-// findMoved sets the value to which a received descriptor was moved, and removes it from free. The process had the other
-// descriptors for the file before. It returns false if the descriptor was not moved.
+// findMoved sets the value to which a received descriptor was moved, and removes it from free. The process had the
+// other descriptors for the file before. It returns false if the descriptor was not moved.
 func (s *search) findMoved(r *receivedFD, others []int32) bool {
 	id := r.id.FileID
 	fds := s.free[id]
