@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
@@ -252,7 +253,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 		Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, hang)}, nil, Options{Timeout: time.Hour})
 		return
 	}
-	dir := t.TempDir()
+	dir := fdtest.ShortDir(t) // which the child keeps as its TMPDIR
 	cmd := reexec.TestCommand(t)
 	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
 	if err := cmd.Start(); err != nil {
