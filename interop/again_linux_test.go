@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
@@ -247,15 +246,14 @@ func TestSmoke(t *testing.T) {
 // A peer does not outlive the runner, even if the peer waits forever and the runner is killed.
 func TestPeersEndWithTheRunner(t *testing.T) {
 	if reexec.Name() == t.Name() {
-		dir := os.TempDir()
 		self := runner(t)
-		hang := shellPeer(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
+		hang := shellPeer(t, `recv) echo $$ > new; mv new pid; exec sleep 1000;;`)
 		Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, hang)}, nil, Options{Timeout: time.Hour})
 		return
 	}
-	dir := fdtest.ShortDir(t) // which the child keeps as its TMPDIR
+	dir := t.TempDir()
 	cmd := reexec.TestCommand(t)
-	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	cmd.Dir = dir
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
