@@ -1,6 +1,5 @@
-// Package testrecord writes and reads what the tests of a package report of themselves, for tools/runtests: the specs
-// of a Ginkgo suite, of which go test sees only the test that runs them, and what a skipped test needs and does not
-// have.
+// Package testrecord writes and reads records that the tests of a package leave for tools/runtests. They contain the
+// specs of a Ginkgo suite, because go test reports only the test that runs them, and what a skipped test is missing.
 package testrecord
 
 import (
@@ -17,7 +16,7 @@ import (
 	"sync"
 )
 
-// Variable is an environment variable with the folder in which each test binary writes a file of its own.
+// Variable is the environment variable that names the folder in which each test binary writes its own file.
 const Variable = "SCM_RECORDS"
 
 // A Kind says what a Record is about.
@@ -46,8 +45,8 @@ type Record struct {
 	Case    json.RawMessage `json:"case,omitempty"` // of a spec of the catalogue, its scenario.Result
 }
 
-// The file is opened before any TestMain, and the variable is removed from the environment: a suite that a test starts
-// again must not write into the folder.
+// The file is opened before any TestMain. The variable is then removed from the environment, so that a suite that a
+// test starts does not write to the folder.
 var (
 	file, name, broken = open()
 	mutex              sync.Mutex
@@ -68,8 +67,8 @@ func open() (*os.File, string, error) {
 	return f, strings.TrimSuffix(info.Path, ".test"), nil
 }
 
-// Write writes a record, if Variable was set when the process began. After an error it writes no more and returns the
-// same error, because a line could follow half of another one.
+// Write writes a record, if Variable was set when the process began. After an error, it writes nothing and returns the
+// same error, because the file may end with an incomplete line.
 func Write(r Record) error {
 	mutex.Lock()
 	defer mutex.Unlock()
@@ -87,15 +86,14 @@ func Write(r Record) error {
 	return broken
 }
 
-// Writes reports whether the process writes records, or was asked to and cannot.
+// Writes reports whether the process was asked to write records, even if it cannot.
 func Writes() bool {
 	mutex.Lock()
 	defer mutex.Unlock()
 	return file != nil || broken != nil
 }
 
-// Read returns the complete lines of a file of records. A line that was cut off is an error, with which Read also
-// returns those before it.
+// Read returns the records in a file. If the last line is incomplete, Read returns the records before it, and an error.
 func Read(r io.Reader) (all []Record, err error) {
 	for lines := bufio.NewReader(r); ; {
 		line, err := lines.ReadBytes('\n')

@@ -43,7 +43,7 @@ func (r *run) killLeft(dir string) {
 		for pid, command := range left {
 			if unix.Kill(pid, unix.SIGKILL) == nil && !quiet && !said[pid] {
 				said[pid] = true
-				r.screen.printf("killed a process that the tests have left: %d %s", pid, command)
+				r.screen.printf("killed a process that the tests left running: %d %s", pid, command)
 			}
 		}
 		time.Sleep(10 * time.Millisecond)

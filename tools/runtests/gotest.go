@@ -15,7 +15,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A test is a test, a spec or a case of a C program, with its result.
+// A test is a Go test, a spec or a case of a C program, with its result.
 type test struct {
 	Package string   `json:"package,omitempty"`
 	Name    string   `json:"name"`
@@ -36,7 +36,7 @@ const (
 	skipped = "skipped"
 )
 
-// suiteTest is the test that runs a Ginkgo suite. If there are records, its specs are counted instead.
+// suiteTest is the test that runs a Ginkgo suite. If there are records, the specs are counted instead of this test.
 const suiteTest = "TestSuite"
 
 // An event is a line of go test -json, which go doc test2json describes.
@@ -45,14 +45,14 @@ type event struct {
 	Elapsed                                                float64
 }
 
-// A goTest is what go test and the records say about a test that has begun.
+// A goTest is what go test reports about a test that has begun.
 type goTest struct {
 	state   string // the last action, such as run
 	seconds float64
 	output  tail
 }
 
-// A goPackage is what go test and the records say about a package.
+// A goPackage is what go test and the records report about a package.
 type goPackage struct {
 	name    string
 	tests   map[string]*goTest // "" is the package itself
@@ -72,7 +72,7 @@ func (p *goPackage) at(name string) *goTest {
 	return p.tests[name]
 }
 
-// A tail keeps the ends of an output, of which a failure shows this many lines.
+// A tail keeps the beginning and the end of an output, to show with a failure.
 type tail struct{ first, last []string }
 
 const mostLines = 30
@@ -98,7 +98,7 @@ func (p *goPackage) take(e event) {
 	t := p.at(e.Test)
 	switch e.Action {
 	case "output":
-		// The lines about a test that begins or ends say what the other events say.
+		// These lines repeat what the other events report.
 		if !strings.HasPrefix(e.Output, "=== ") {
 			t.output.add(e.Output)
 		}
@@ -219,7 +219,7 @@ func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) 
 	return all
 }
 
-// output returns what the package printed outside its tests, and in the ones that did not end.
+// output returns what the package printed outside its tests and in those that did not end.
 func (p *goPackage) output() string {
 	var out []string
 	for _, name := range p.order {

@@ -1,18 +1,17 @@
 //go:build linux
 
-// Command runtests runs a plan of the tests, and says what passed. plan.go has the plans.
+// Command runtests runs a plan of tests and reports the results. The plans are in plan.go.
 //
 //	runtests PLAN [PART…]   run its parts, or only these
 //	runtests -list PLAN     print its parts and their commands
 //	runtests -sum TITLE [-failed N] FILE…
-//	                        add up the results that runs have left in RESULTS, with at least N failures
+//	                        add up the results that runs wrote to RESULTS, with at least N failures
 //
-// It reads the results of tests from go test -json, from the records of internal/testrecord and from TAP. Each part
-// has a process group, a log in RESULTS, and a TMPDIR, which is removed at the end. Every ten seconds runtests says
-// how far the parts are. It shows what failed when it fails, but only the first case of each cause, and the table of
-// the partners when all specs with them have run. At the end, it prints what each part has counted, what failed, was
-// skipped or is missing, and `N passed, N failed, N skipped`, and writes PLAN.json and PLAN.xml, for JUnit, to
-// RESULTS.
+// It reads test results from go test -json, from the records of internal/testrecord, and from TAP. Each part has its
+// own process group, log in RESULTS, and TMPDIR, which is removed at the end. Every ten seconds, runtests prints the
+// progress of the parts. It prints each failure as it occurs, but only the first case of each cause, and the table of
+// partners once all specs with them have run. At the end, it prints the counts of each part, what failed, was skipped
+// or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS.
 //
 // The first SIGINT or SIGTERM goes to every part, as does the second. Twenty seconds after the first, the parts are
 // killed. What is known is printed in any case. If nothing reads what runtests prints, as after make test | head, the
@@ -43,8 +42,8 @@ var (
 
 func main() {
 	list := flag.Bool("list", false, "print the parts of the plan and their commands")
-	title := flag.String("sum", "", "add up the results in files, below this `title`")
-	least := flag.Int("failed", 0, "with -sum, the `number` of failures that the files do not have")
+	title := flag.String("sum", "", "add up the results in files, and print them under this `title`")
+	least := flag.Int("failed", 0, "with -sum, the minimum `number` of failures to report")
 	flag.Parse()
 	if *title != "" {
 		os.Exit(sum(*title, *least, flag.Args()))
@@ -71,7 +70,7 @@ func main() {
 	os.Exit(r.main())
 }
 
-// sum prints the sum of results.
+// sum adds up the results in files, prints them, and returns the exit status.
 func sum(title string, least int, files []string) int {
 	var all []*outcome
 	for _, file := range files {
@@ -116,7 +115,7 @@ func (r *run) main() int {
 	return status
 }
 
-// prepare takes the lock, and makes the directories.
+// prepare acquires the lock and creates the directories.
 func (r *run) prepare(signals <-chan os.Signal) (err error) {
 	if err := os.MkdirAll("build", 0o777); err != nil {
 		return err
@@ -136,7 +135,7 @@ func (r *run) prepare(signals <-chan os.Signal) (err error) {
 	return err
 }
 
-// temporary makes a directory like /tmp, in which tests start programs as another user.
+// temporary creates a directory with the mode of /tmp, because tests run programs in it as other users.
 func temporary(dir string) (string, error) {
 	made, err := os.MkdirTemp(dir, "scm")
 	if err == nil {
@@ -145,8 +144,8 @@ func temporary(dir string) (string, error) {
 	return made, err
 }
 
-// lock waits until no other run has the lock, because both would write the same files. The lock ends with the
-// process.
+// lock waits until no other run holds the lock, because both would write the same files. The kernel releases the lock
+// when the process ends.
 func (r *run) lock(signals <-chan os.Signal) error {
 	name := "build/tests.lock"
 	if strings.HasPrefix(r.plan, "proof-") {
@@ -161,20 +160,20 @@ func (r *run) lock(signals <-chan os.Signal) error {
 			return err
 		}
 		if tries%50 == 0 {
-			r.screen.printf("another run of the tests has the lock %s; waiting for its end", name)
+			r.screen.printf("waiting for another run of the tests, which holds the lock %s", name)
 		}
 		select {
 		case r.interrupted = <-signals:
-			return fmt.Errorf("another run of the tests has the lock %s", name)
+			return fmt.Errorf("another run of the tests holds the lock %s", name)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// patience is how long the parts may take to end after an interrupt.
+// patience is how long parts may keep running after an interrupt.
 var patience = 20 * time.Second
 
-// watch waits until all parts have ended. It prints how far they are, and passes signals on.
+// watch waits until all parts have ended. Meanwhile, it prints their progress and forwards signals.
 func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 	every := 10 * time.Second
 	if r.screen.terminal {
@@ -205,7 +204,7 @@ func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 	}
 }
 
-// interruption says which parts an interrupt has ended.
+// interruption describes which parts were interrupted, and which had not begun.
 func (r *run) interruption() string {
 	var during, before []string
 	for _, p := range r.parts {

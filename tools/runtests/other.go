@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Command runtests runs the plans of the tests on Linux.
+// Command runtests runs the tests, on Linux only.
 package main
 
 import (
@@ -9,6 +9,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "runtests: the tests that other systems than Linux have are those of: make test-portable")
+	fmt.Fprintln(os.Stderr, "runtests: on systems other than Linux, run: make test-portable")
 	os.Exit(1)
 }

@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// A listed package is what go list says about one, or about the test program of one.
+// A listed is what go list reports about a package or its test program.
 type listed struct {
 	Dir, ImportPath                                            string
 	DepOnly, Incomplete                                        bool // only imported; with an error
@@ -25,8 +25,8 @@ type listed struct {
 
 const ginkgo = "github.com/onsi/ginkgo/v2"
 
-// packagesOf returns the packages with tests that a part runs. With -export, go list compiles them, into the build
-// cache of which tools/as-user.sh makes a copy.
+// packagesOf returns the packages with tests that a part runs. For another user, -export makes go list compile them
+// into the build cache, which tools/as-user.sh copies.
 func (r *run) packagesOf(ctx context.Context, p *running) (all []*goPackage, err error) {
 	args := []string{"-C", filepath.Join(".", p.Dir), "list", "-e", "-test", "-json=Dir,ImportPath,DepOnly,Incomplete,TestGoFiles,XTestGoFiles,TestImports,XTestImports,Deps"}
 	cmd := exec.CommandContext(ctx, goCommand)
@@ -79,13 +79,13 @@ func (r *run) packagesOf(ctx context.Context, p *running) (all []*goPackage, err
 		q.rank = slices.IndexFunc(p.Packages, func(pattern string) bool { return matches(pattern, "./"+relative) })
 		all = append(all, q)
 	}
-	// go test starts them in this order.
+	// go test runs them in this order.
 	slices.SortFunc(all, func(a, b *goPackage) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name)) })
 	return all, nil
 }
 
-// includes reports whether a part includes the package at a path that begins with a dot. Its tests depend on others,
-// which are not known if they cannot be built.
+// includes reports whether a part includes the package at path, which begins with a dot. deps are the packages that its
+// tests depend on; they are unknown if the tests cannot be built.
 func (r *run) includes(p *running, path string, deps []string, unknown bool) bool {
 	if slices.ContainsFunc(p.Not, func(pattern string) bool { return matches(pattern, path) }) {
 		return false

@@ -11,7 +11,7 @@ import (
 type part struct {
 	Name     string   // also of its log in RESULTS
 	Packages []string // patterns, as for go list
-	Command  []string // if there are no Packages. With TAP, it prints the results of tests; otherwise only its status counts
+	Command  []string // if there are no Packages. With TAP, it prints test results; if not, only its status counts
 	TAP      bool
 
 	Dir     string   // of the module of the packages. If it needs a newer Go, the part is skipped. Commands run in the root
@@ -30,16 +30,16 @@ type part struct {
 
 	NeedsC bool     // without a C compiler, the part is skipped
 	AsUser bool     // if AS_USER is set, this command runs the part as another user
-	Show   bool     // what it prints is shown at once, and not only what failed
-	After  []string // it begins when these parts have ended, if the plan has them
-	Alone  bool     // nothing runs beside it
+	Show   bool     // print all of its output at once, not only failures
+	After  []string // parts of the plan that must end before it begins
+	Alone  bool     // no other part runs at the same time
 }
 
-// atOnce is how many parts run side by side. They begin in the order of the plan. Tests wait for a third of their
-// time.
+// atOnce is how many parts run at the same time. It is more than one because tests spend a third of their time
+// waiting.
 const atOnce = 2
 
-// plans has the parts of each plan, which begin in this order. The name of a plan is that of the target of make.
+// plans lists the parts of each plan, in the order in which they begin. A plan has the name of its make target.
 var plans = map[string][]string{
 	// What a user wants to know. The catalogue with C and Rust is first, because a new user waits for its table.
 	"test": {"setup", "partners", "catalogue-cgo", "catalogue-purego", "scm-cgo", "scm-purego", "c", "cgo", "purego", "difftest"},
@@ -48,7 +48,7 @@ var plans = map[string][]string{
 	"test-rest":  {"rest-cgo", "rest-purego", "servers", "scmvet", "tree"},
 	"check":      {"catalogue-cgo", "catalogue-purego", "scm-cgo", "scm-purego", "c-plain", "cgo", "purego", "quick", "difftest", "tree", "lint"},
 	"check-fast": {"lint-fast", "fast", "c-plain"},
-	// The tests of the module proof that no other plan has, and what needs its newer modules.
+	// The tests in the module proof that no other plan runs, and those that need its newer modules.
 	"proof-test":      {"setup-c", "partners", "repotest", "proof", "newest", "dist"},
 	"proof-bsd":       {"bsd-user", "bsd-root"},
 	"proof-bsd-quick": {"bsd-user"},
@@ -58,15 +58,15 @@ func init() { plans["test-all"] = slices.Concat(plans["test"], plans["test-rest"
 
 // proof/repotest compares these lists with the tree and with the Makefile.
 var (
-	// library has the packages for other programs, except package scm.
+	// library lists the packages for other programs, except package scm.
 	library = []string{"./handover/...", "./wire", "./fdchannel", "./fdleak", "./framed", "./interoptest"}
-	// internal has the internal packages with tests that they use.
+	// internal lists the internal packages that they use and that have tests.
 	internal = []string{"./internal/fdtest", "./internal/procfs", "./internal/pure", "./internal/sys", "./internal/testrecord"}
-	// portable has the internal packages with tests that run on other Unix systems.
+	// portable lists the internal packages whose tests run on other Unix systems.
 	portable = []string{"./internal/fdtest", "./internal/promises", "./internal/pure", "./internal/reexec", "./internal/spectest", "./internal/sys", "./internal/testrecord", "./internal/webtest"}
-	// slow has the packages whose tests take too long before every commit.
+	// slow lists the packages whose tests take too long to run before every commit.
 	slow = []string{"./interop", "./cmd/scm", "./interop/catalogue"}
-	// tested is what the plan test runs of this module.
+	// tested lists the packages of this module that the plan test runs.
 	tested = slices.Concat([]string{"."}, library, internal)
 )
 
@@ -97,7 +97,7 @@ var parts = []part{
 		Using: pure, UserUsing: inspecting, Same: []string{"./interoptest"}},
 	{Name: "c", Command: makeC("check"), TAP: true, NeedsC: true},
 	{Name: "c-plain", Command: makeC("test"), TAP: true, NeedsC: true},
-	// The same random calls, which both backends must answer alike.
+	// Both backends must return the same results for the same random calls.
 	{Name: "difftest", Dir: "proof", Packages: []string{"./difftest"}, NeedsC: true},
 
 	{Name: "rest-cgo", Packages: append(slow, "./..."), Not: tested, Backend: "cgo", NeedsC: true},
@@ -115,14 +115,14 @@ var parts = []part{
 
 	{Name: "repotest", Dir: "proof", Packages: []string{"./repotest"}, Flags: []string{"-ginkgo.label-filter=!tree"}},
 	{Name: "proof", Dir: "proof", Packages: []string{"./identity", "./..."}, Not: []string{"./repotest", "./difftest"}},
-	// The tests in the root use the oldest modules.
+	// The tests in the root directory use the oldest modules.
 	{Name: "newest", Dir: "proof", Packages: append([]string{"./nettest", module}, inProof(library)...), Tags: "scm_purego"},
 	{Name: "dist", Dir: "tools/dist", Packages: []string{"./..."}},
 	bsd("bsd-user", "1000"),
 	bsd("bsd-root", "0"),
 }
 
-// inProof returns the names that the module proof has for packages.
+// inProof returns the import paths of packages, which the module proof needs.
 func inProof(packages []string) (names []string) {
 	for _, p := range packages {
 		names = append(names, module+strings.TrimPrefix(p, "."))
@@ -130,7 +130,7 @@ func inProof(packages []string) (names []string) {
 	return names
 }
 
-// bsd is a part with an emulated machine for each package, as a user of NetBSD.
+// bsd returns a part that tests each package in an emulated NetBSD machine, as the given user.
 func bsd(name, user string) part {
 	return part{Name: name, Packages: slices.Concat([]string{"."}, library, portable), Flags: []string{"-p=1"},
 		Env:  []string{"GOOS=netbsd", "GOARCH=amd64", "CGO_ENABLED=0"},

@@ -48,10 +48,10 @@ type run struct {
 	interrupted os.Signal
 	errors      []string // of runtests itself
 	first       report.FirstCases
-	tabled      bool // the table of the partners was printed
+	tabled      bool // the table of partners was printed
 }
 
-// A running part has begun, or will.
+// A running is a part of the plan and its state. It may not have begun.
 type running struct {
 	part
 	begun, ended, cut bool
@@ -67,7 +67,7 @@ type running struct {
 	read              map[string]int64
 	tests             []test
 	shown             int
-	seen              map[string]bool // the failed tests that were shown, or not for a reason
+	seen              map[string]bool // the failed tests that show has printed or left out
 	start             time.Time
 	seconds           float64
 }
@@ -92,7 +92,7 @@ func goEnv(name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// schedule runs the parts in their order, side by side, and returns when all have ended.
+// schedule runs the parts in order, up to atOnce at a time, and returns when all have ended.
 func (r *run) schedule() {
 	r.Lock()
 	defer r.Unlock()
@@ -138,7 +138,7 @@ func (r *run) skips(ctx context.Context, p *running) string {
 	if p.Dir == "" {
 		return ""
 	}
-	// The go command of this module is new enough, or downloads one that is.
+	// go list fails if the go command is too old for this module, and cannot download a newer one.
 	out, err := exec.CommandContext(ctx, goCommand, "-C", p.Dir, "list", "-m").CombinedOutput()
 	if err != nil && ctx.Err() == nil && version.Compare("go"+goOf(p.Dir), goEnv("GOVERSION")) > 0 {
 		return strings.TrimSpace(string(out))
@@ -198,7 +198,7 @@ func (r *run) execute(p *running) error {
 		}
 		defer os.RemoveAll(dir)
 	}
-	// The names are short, because those of sockets below TMPDIR have at most 107 characters.
+	// The names are short, because the path of a socket below TMPDIR is limited to 107 bytes.
 	number := strconv.Itoa(slices.Index(r.parts, p))
 	tmp, records := filepath.Join(dir, number), filepath.Join(dir, number+"r")
 	for _, folder := range []string{tmp, records} {
@@ -261,16 +261,16 @@ func (p *running) environment(tmp, records string, partners bool) []string {
 	return append(env, p.Env...)
 }
 
-// timeLimit is the time limit of a package. One that takes longer hangs, and go test prints the stacks.
+// timeLimit is the time limit for the tests of a package. If they take longer, go test prints the stacks.
 var timeLimit = 20 * time.Minute
 
-// limit returns the time limit of a package here. A slow machine exceeds it without a fault: SLOW=N multiplies it.
+// limit returns timeLimit, multiplied by N if SLOW=N is set, as it should be on a slow machine.
 func limit() time.Duration {
 	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
 	return timeLimit * time.Duration(max(slow, 1))
 }
 
-// goTest returns the command that tests packages. make lint runs vet.
+// goTest returns the command that tests packages. It turns vet off, because make lint runs it.
 func (p *running) goTest(packages []string) []string {
 	command := []string{goCommand, "test"}
 	if p.Dir != "" {
@@ -286,7 +286,7 @@ func (p *running) goTest(packages []string) []string {
 		command = append(command, "-tags="+p.Tags)
 	}
 	if p.asUser() != "" && goEnv("CGO_ENABLED") == "1" {
-		command = append(command, "-short") // leaves out long tests to which the user makes no difference
+		command = append(command, "-short") // skips long tests whose result does not depend on the user
 	}
 	return slices.Concat(command, packages, p.Flags)
 }
@@ -333,7 +333,7 @@ func (r *run) start(p *running, cmd *exec.Cmd, tmp string, log *logFile) error {
 	return err
 }
 
-// readOutput reads one of the outputs of a part.
+// readOutput reads the standard output or standard error of a part.
 func (r *run) readOutput(p *running, in io.Reader, log *logFile, isJSON bool) {
 	lines := bufio.NewReader(in)
 	for {
@@ -367,8 +367,8 @@ func (r *run) takeLine(p *running, line []byte, log *logFile, isJSON bool) {
 	}
 }
 
-// takeEvent takes an event of go test. A package that cannot be built has its events below the path of what was
-// built.
+// takeEvent processes an event from go test. If a package cannot be built, its build events have the import path of
+// what was being built, and no Package.
 func (r *run) takeEvent(p *running, e event, log *logFile) {
 	if e.Package == "" {
 		if e.Output != "" {
@@ -420,7 +420,7 @@ func (p *running) results(q *goPackage) []test {
 
 func newPackage(name string) *goPackage { return &goPackage{name: name, tests: map[string]*goTest{}} }
 
-// readRecords reads what the suites of all running parts have written since the last time, and shows what failed.
+// readRecords reads the records that the suites of running parts have written since the last call, and shows failures.
 func (r *run) readRecords() {
 	r.Lock()
 	defer r.Unlock()
@@ -439,7 +439,7 @@ func (r *run) readPart(p *running) {
 	for _, file := range files {
 		text, err := readFrom(file, p.read[file])
 		r.note(err)
-		text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest of a line comes later, or never
+		text = text[:bytes.LastIndexByte(text, '\n')+1] // leave an incomplete line for the next call
 		p.read[file] += int64(len(text))
 		records, err := testrecord.Read(bytes.NewReader(text))
 		r.note(err)
@@ -465,14 +465,14 @@ func readFrom(file string, offset int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, offset, 1<<40))
 }
 
-// note keeps an error of runtests itself.
+// note records an error of runtests itself.
 func (r *run) note(err error) {
 	if err != nil && !slices.Contains(r.errors, err.Error()) {
 		r.errors = append(r.errors, err.Error())
 	}
 }
 
-// finish counts the tests of a part that has ended, and prints the counts.
+// finish collects the results of a part that has ended, and prints the counts.
 func (r *run) finish(p *running) {
 	switch {
 	case p.skipped == "SETUP=0":
@@ -485,7 +485,7 @@ func (r *run) finish(p *running) {
 		}
 		p.tests = []test{t}
 		if inCI {
-			p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: "it was skipped, and CI=true"})
+			p.tests = append(p.tests, test{Name: p.Name, State: failed, Why: "skipped, which is a failure if CI=true"})
 		}
 		return
 	}
@@ -573,11 +573,11 @@ func quoteFocus(t test) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(name), "'", ".")
 }
 
-// mostShown is how many failed tests of a part are shown with what they printed, besides the cases of the catalogue,
-// of which one for each cause is shown.
+// mostShown is how many failed tests of a part are shown with their output. It does not apply to cases of the
+// catalogue, of which one per cause is shown.
 const mostShown = 3
 
-// show shows a failed test, unless an equal one was shown.
+// show prints a failed test, unless it was seen before, or its cause has been shown.
 func (r *run) show(p *running, t test) {
 	key := t.Package + " " + t.Name
 	if t.State != failed || p.seen[key] || r.interrupted != nil && !p.ended {
@@ -596,7 +596,7 @@ func (r *run) show(p *running, t test) {
 	r.screen.print("\n" + fmt.Sprintf("failed: %s: %s\n", p.Name, t.title()) + indent(shorten(text)) + "    to run it again: " + p.again(t) + "\n\n")
 }
 
-// shorten leaves out the middle of a long text.
+// shorten omits the middle of a long text.
 func shorten(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if more := len(lines) - mostLines; more > 0 {
@@ -613,7 +613,7 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(text, "\n", "\n    ") + "\n"
 }
 
-// causeTable describes the causes of the failed cases of the catalogue.
+// causeTable returns a table of why cases of the catalogue failed.
 func (r *run) causeTable() string {
 	all, again := &report.Report{}, map[string]string{}
 	for _, p := range r.parts {
@@ -662,7 +662,7 @@ func (r *run) clock() string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// progress says how far the parts are.
+// progress describes the progress of the running parts.
 func (r *run) progress() string {
 	r.Lock()
 	defer r.Unlock()

@@ -359,7 +359,7 @@ func TestLock(t *testing.T) {
 	r.waits(t)
 	second := &toyRun{dir: r.dir, results: r.results}
 	second.start(t, "tap")
-	const waits = "another run of the tests has the lock build/tests.lock; waiting for its end\n"
+	const waits = "waiting for another run of the tests, which holds the lock build/tests.lock\n"
 	second.wait(t, func() bool { return second.printed() == waits })
 	_ = second.Process.Signal(unix.SIGINT)
 	_ = second.Wait()

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A screen prints lines. On a terminal, the last line says how far the run is, and is rewritten.
+// A screen prints lines. On a terminal, it keeps rewriting the last line, which shows the progress of the run.
 type screen struct {
 	sync.Mutex
 	out      *os.File
 	terminal bool
-	shown    bool // a line that is to be rewritten
+	shown    bool // the last line is a progress line
 }
 
 func newScreen(out *os.File) *screen {
@@ -47,7 +47,7 @@ func (s *screen) print(text string) {
 
 func (s *screen) printf(format string, args ...any) { s.print(fmt.Sprintf(format, args...) + "\n") }
 
-// progress prints a line that the next one replaces.
+// progress prints a line that, on a terminal, the next output replaces.
 func (s *screen) progress(line string) {
 	if !s.terminal {
 		s.print(line + "\n")
@@ -77,7 +77,7 @@ func newLog(name string) (*logFile, error) {
 	return &logFile{file: file, name: name}, err
 }
 
-// Write writes to the file, unless that has failed before. A full disk must not end the tests.
+// Write writes to the file. After an error it does nothing, so that a full disk does not end the tests.
 func (l *logFile) Write(text []byte) {
 	if l.err == nil {
 		_, l.err = l.file.WriteString(colour.ReplaceAllString(strings.ReplaceAll(string(text), "\r\n", "\n"), ""))

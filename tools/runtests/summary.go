@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// An outcome is what runs leave in RESULTS about a part.
+// An outcome is what a run writes to RESULTS about a part.
 type outcome struct {
 	Name    string  `json:"name"`
 	Backend string  `json:"backend,omitempty"`
@@ -64,13 +64,13 @@ func readOutcomes(file string) (all []*outcome, err error) {
 	return all, err
 }
 
-// A summary is what a run says at its end.
+// A summary is what a run prints at its end.
 type summary struct {
 	title  string
 	parts  []*outcome
 	cause  string   // the causes of failed cases
 	errors []string // of the run itself; each is a failure
-	least  int      // failures that the parts do not have
+	least  int      // the minimum number of failures to report
 }
 
 // write writes the results to NAME.json and, for programs that read JUnit, to NAME.xml.
@@ -150,7 +150,7 @@ func (s *summary) print(w io.Writer) int {
 	for _, skip := range slices.Compact(skips) {
 		fmt.Fprintf(w, "skipped: %s\n", skip)
 	}
-	if slices.Sort(missing); len(missing) > 0 && !inCI { // where it is a failure
+	if slices.Sort(missing); len(missing) > 0 && !inCI { // in CI, it is a failure
 		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs the tools)\n", strings.Join(slices.Compact(missing), ", "))
 	}
 	if sentence != "" {
@@ -165,11 +165,11 @@ func (s *summary) print(w io.Writer) int {
 	return min(total[1], 1)
 }
 
-// rows are the partners in C and Rust, as in package peers, and those of every backend.
+// rows are the rows of the table: the partners in C and Rust, as in package peers, the other backend and the runner.
 var rows = []string{"csrc, in C", "book, the book's code in C", "qa, in C", "libc, in Rust", "nix, in Rust", "rustix, in Rust",
 	"sendfd, in Rust", "scmsocket, in Rust", "the other backend", "the runner"}
 
-// names are the rows of the labels of specs.
+// names maps the labels of specs to rows.
 var names = map[string]string{"scm-cgo": "the other backend", "scm-purego": "the other backend", "runner": "the runner"}
 
 func init() {
@@ -248,7 +248,7 @@ func partnerTable(parts []*outcome, others bool) (table, sentence string) {
 	return table + "\n", sentence
 }
 
-// skippedPartners says why no spec with a partner ran.
+// skippedPartners returns the reasons why no spec with a partner ran, for each such partner.
 func skippedPartners(parts []*outcome) (all []string) {
 	for _, p := range parts {
 		ran, reasons := map[string]bool{}, map[string]map[string]bool{}

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// A tapReader reads the results in the output of make: streams of TAP, each of which begins with a version and ends
-// with a plan. A program is a test of a stream, and its cases are a subtest.
+// A tapReader reads test results from the output of make. It contains TAP streams, each of which begins with a version
+// and ends with a plan. Each program is a test in a stream, and its cases are a subtest.
 type tapReader struct {
 	tests   []test
 	open    bool   // a stream has begun
 	cases   []test // of the program
 	program string // in the comment that begins its cases
-	noise   tail   // the comments, and what make prints
+	noise   tail   // comments, and the output of make
 }
 
 var tapLine = regexp.MustCompile(`^(    )?(not )?ok(?: \d+)?(?: - )?(.*?)(?: # (.*))?$`)
@@ -67,7 +67,7 @@ func (r *tapReader) take(line string) {
 	r.cases, r.program = nil, ""
 }
 
-// end ends the output, or a stream that was cut off.
+// end marks the end of the output. If a stream is still open, it was cut off, which is a failure.
 func (r *tapReader) end() {
 	if !r.open {
 		return
