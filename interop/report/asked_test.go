@@ -11,8 +11,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Why cases of a peer have no verdict stands in the last line, the summaries, the page and JUnit in the same words, and in
-// the JSON report as numbers.
+// The last line, the summaries, the page and JUnit explain in the same words why cases of a peer have no verdict. The
+// JSON report contains the numbers.
 func TestNotAskedInEveryFormat(t *testing.T) {
 	hello := contract.Hello{Can: []string{"stream"}}
 	x, y := &scenario.Peer{Name: "x", Hello: hello}, &scenario.Peer{Name: "y", Hello: hello}
