@@ -33,12 +33,12 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// partners are the peers opposite the package under test in scenarios for pairs: C, Rust, the package with its other
-// backend, and strangers. In other scenarios the runner is opposite.
+// partners are the peers that run against the package under test in scenarios for pairs: C, Rust, the package with its
+// other backend, and strangers. In other scenarios, the package runs against the runner.
 var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers...)
 
-// strangers are the peers that only the list of $SCM_PARTNERS has. load returns the error: children of other users need
-// no list, and may not be able to read it.
+// strangers are the peers that only the list in $SCM_PARTNERS names. load returns the error, because children that run
+// as other users do not need the list, and may not be able to read it.
 var strangers, strangersErr = readStrangers(os.Getenv(peers.PartnersVariable))
 
 func readStrangers(file string) (names []string, err error) {
@@ -81,8 +81,8 @@ var peerNamed = func() map[string]*scenario.Peer {
 	return all
 }()
 
-// broken says why the build of a partner failed although all tools are installed, and lacking what a partner needs and
-// the machine does not have. takePeers sets them.
+// broken maps a partner to the reason why its build failed although all tools are installed, and lacking to what the
+// partner needs but the machine does not have. takePeers sets them.
 var broken, lacking = map[string]string{}, map[string]string{}
 
 // buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter
@@ -129,7 +129,7 @@ func setPeers(text []byte) error {
 // runner returns the runner's own peer.
 var runner = sync.OnceValues(process.Runner)
 
-// underTest returns the package under test as a peer, for which the test binary starts itself.
+// underTest returns the package under test as a peer. The test binary starts itself as that peer.
 func underTest(lib peer.Library) *scenario.Peer {
 	p := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
 	var answer strings.Builder
@@ -143,7 +143,7 @@ func underTest(lib peer.Library) *scenario.Peer {
 	return p
 }
 
-// expectVariable is an environment variable with the names of files with expected failures, separated by colons.
+// expectVariable is the environment variable that names the files of expected failures, separated by colons.
 const expectVariable = "SCM_EXPECT"
 
 var (
@@ -152,7 +152,7 @@ var (
 	unmatched []error               // the lines of these files that apply to no case
 )
 
-// load sets these variables. Its error says what is wrong with what the user gave the suite.
+// load sets these variables. Its error says what is wrong with the user's input to the suite.
 func load() error {
 	if strangersErr != nil {
 		return strangersErr // a filter for their names would select no spec
@@ -171,7 +171,7 @@ func load() error {
 	return nil
 }
 
-// readExpected reads files with expected failures, whose names are separated by colons.
+// readExpected reads files of expected failures. Their names are separated by colons.
 func readExpected(names string) (given scenario.Lists, err error) {
 	files := filepath.SplitList(names)
 	if slices.Contains(files, "") {
@@ -199,8 +199,8 @@ type batch struct {
 }
 
 // Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process
-// runs specs. It shuffles the outermost containers, so a single one has all cases: those with the runner first, which
-// show most faults. Ginkgo keeps this order because the inner containers have the same text.
+// runs specs. It shuffles the outermost containers, so a single one has all cases. Those with the runner
+// come first, because they show most faults. Ginkgo keeps this order because the inner containers have the same text.
 var _ = Describe("catalogue", Label("catalogue"), func() {
 	for _, alone := range [][]any{nil, {Serial}} {
 		for _, name := range append([]string{scenario.RunnerName}, partners...) {

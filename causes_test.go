@@ -38,8 +38,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// allVariable is an environment variable. If it is true, or with -ginkgo.v, Ginkgo prints all failures, instead of the
-// suite the first for each cause.
+// allVariable is an environment variable. If it is true, or with -ginkgo.v, Ginkgo prints all failures. Otherwise, the
+// suite prints the first for each cause.
 const allVariable = "SCM_ALL_FAILURES"
 
 // allFailures is the value of allVariable.
@@ -68,7 +68,7 @@ func inParallel() bool {
 }
 
 // example describes a failed case. Its transcript is limited so that the causes of a run fit on a page or two. With
-// ginkgo -p, another program prints each failure, so it is one line, and the causes follow at the end.
+// ginkgo -p, another program prints each failure, so the description is one line, and the causes follow at the end.
 func example(r scenario.Result) string {
 	switch {
 	case printsAll():
@@ -83,8 +83,8 @@ func example(r scenario.Result) string {
 	return report.Example(r, report.ExampleLines)
 }
 
-// page shows failed specs. It is nil if Ginkgo prints them: all, or with ginkgo -p, or with the reports on progress
-// that -ginkgo.poll-progress-after asks for. Reports in files have all failures.
+// page prints failed specs. It is nil if Ginkgo prints them itself: if all failures are wanted, with ginkgo -p, or with
+// -ginkgo.poll-progress-after. Reports in files contain all failures.
 var page *reporters.DefaultReporter
 
 // openPage must be called before RunSpecs, which then writes nothing itself. Ginkgo exports the variable that it
@@ -98,16 +98,16 @@ func openPage() {
 	page = reporters.NewDefaultReporter(reporter, os.Stdout)
 }
 
-// closePage explains why the suite failed if nothing else does. Ginkgo says so only to itself if a report in a file
-// cannot be written.
+// closePage explains why the suite failed if nothing else does. If a report file cannot be written, Ginkgo's message
+// about it is discarded.
 func closePage() {
 	if page != nil && len(failedSpecs) == 0 && !explained {
-		fmt.Println("The suite failed after its specs, as if a report could not be written. -ginkgo.v prints why.")
+		fmt.Println("The suite failed after its specs, perhaps because a report could not be written. -ginkgo.v prints why.")
 	}
 }
 
-// failedSpecs has the names of the failed specs and nodes of the suite. If it failed for another reason, and has said
-// so, explained is true.
+// failedSpecs contains the names of failed specs and nodes of the suite. explained is true if the suite failed for
+// another reason, which it has printed.
 var (
 	failedSpecs = map[string]bool{}
 	explained   bool
@@ -115,8 +115,8 @@ var (
 
 var _ = ReportAfterEach(show)
 
-// show prints a failed spec or node of the suite, unless its cause is known. It does so once: the report of the suite
-// has it again.
+// show prints a failed spec or node of the suite, unless its cause is known. It prints each only once, although the
+// report of the suite repeats it.
 func show(s SpecReport) {
 	name := s.LeafNodeType.String() + " " + s.FullText()
 	if !s.Failed() || failedSpecs[name] || WasReported(s) {
@@ -128,7 +128,7 @@ func show(s SpecReport) {
 	}
 }
 
-// A page has this many lines of a message, and of the stack of a spec that hangs or panics.
+// These limit the lines of a message, and of the stack of a spec that hangs or panics.
 const (
 	messageLines = 30
 	stackLines   = 15
@@ -176,8 +176,7 @@ type outcome struct{ scenario.Result }
 
 func (o outcome) String() string { return strings.Join(o.Transcript, "\n") }
 
-// outcomeOf returns the result of the case that a spec ran, if it ran one. With ginkgo -p, another process may have run
-// it.
+// outcomeOf returns the result of the case that a spec ran, if any. With ginkgo -p, another process may have run it.
 func outcomeOf(s SpecReport) (o outcome, ok bool) {
 	for _, e := range s.ReportEntries {
 		if e.Name != CaseEntry {
@@ -190,7 +189,7 @@ func outcomeOf(s SpecReport) (o outcome, ok bool) {
 	return o, ok
 }
 
-// firstCases has the first failed case of each cause, and of "" the first failed spec outside the catalogue.
+// firstCases maps each cause to its first failed case, and "" to the first failed spec outside the catalogue.
 var firstCases = report.FirstCases{}
 
 // isKnown reports whether a spec failed like an earlier one. All specs outside the catalogue have the same cause.
@@ -231,7 +230,7 @@ func writeCauses(r Report) {
 	if others > 0 {
 		explain := ""
 		if table != "" {
-			explain = " First mend the causes below, which may explain them."
+			explain = " First fix the causes below, which may explain them."
 		}
 		fmt.Printf("\n%s outside the catalogue failed.%s %s=1 prints all, and runs the examples.\n", Count(others, "spec"), explain, allVariable)
 	}
@@ -250,7 +249,7 @@ type endedSuite struct {
 	err    error
 }
 
-// runSuite runs the suite in another process, which it hands to meanwhile.
+// runSuite runs the suite in another process, and calls meanwhile with that process.
 func runSuite(meanwhile func(*os.Process), env []string, args ...string) endedSuite {
 	GinkgoHelper()
 	var out bytes.Buffer

@@ -35,15 +35,15 @@ func chosen() []string {
 	})
 }
 
-// A tally counts the specs with a peer: those that passed or failed, those that a filter left out, and those that
-// skipped themselves, by the reason.
+// A tally counts the specs with a peer: those that passed or failed, those that a filter left out and, by reason, those
+// that skipped themselves.
 type tally struct {
 	built                   bool
 	passed, failed, leftOut int
 	skipped                 map[string]int
 }
 
-// String returns what the suite says about the peer.
+// String returns the line that the suite prints about the peer.
 func (t *tally) String() string {
 	total, reasons := 0, []string(nil)
 	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
@@ -104,7 +104,7 @@ func writeEnd(r Report) {
 	fmt.Printf("%s in %.1f seconds\n", text, r.RunTime.Seconds())
 }
 
-// lacksSpecs returns an error if specs that should have run did not. After an interrupt, no more can be said.
+// lacksSpecs returns an error if specs that should have run did not. After an interrupt, it cannot tell.
 func lacksSpecs(r Report, tallies map[string]*tally) error {
 	switch {
 	case r.PreRunStats.SpecsThatWillRun == 0:
@@ -184,14 +184,14 @@ var _ = It("the suite says what it runs, and what ran with each partner", func()
 var _ = It("the suite says that it failed outside its specs", func() {
 	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nix", "-ginkgo.junit-report=/proc/none/report.xml")
 	Expect(ended.err).To(HaveOccurred())
-	Expect(ended.output).To(ContainSubstring("\nThe suite failed after its specs, as if a report could not be written. -ginkgo.v prints why.\n"))
+	Expect(ended.output).To(ContainSubstring("\nThe suite failed after its specs, perhaps because a report could not be written. -ginkgo.v prints why.\n"))
 })
 
 var _ = It("the suite fails if its filter matches no spec", func() {
 	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nxi")
 	Expect(ended.err).To(HaveOccurred())
 	Expect(ended.output).To(ContainSubstring("\nno spec matches the filter\n"))
-	Expect(ended.output).NotTo(ContainSubstring("as if a report"))
+	Expect(ended.output).NotTo(ContainSubstring("perhaps because a report"))
 })
 
 var _ = It("specs with a partner are counted as passed, failed or skipped", func() {

@@ -55,7 +55,7 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	gate()
 })
 
-// gate fails the suite if all specs passed, and it ends with goroutines or open descriptors that it did not begin with.
+// gate fails the suite if all specs passed but goroutines or descriptors that the suite created are left.
 func gate() {
 	descriptors := fdtest.Take()
 	goroutines := gleak.Goroutines()
@@ -68,7 +68,7 @@ func gate() {
 		Eventually(func() []string {
 			left := descriptors.NewSince()
 			if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {
-				// Ginkgo reads the processes' output by pipes, and renews them.
+				// Ginkgo reads the output of the processes through pipes, which it replaces.
 				left = slices.DeleteFunc(left, func(s string) bool { return strings.Contains(s, " pipe:") })
 			}
 			return left
