@@ -393,8 +393,8 @@ func (c *Conn) LocalAddr() net.Addr {
 }
 
 // NetConn returns the [*net.UnixConn] of the Conn, which is the same connection. It lets [NewConn] unwrap a
-// struct that embeds a Conn. Closing the result first leaves the socket file in place. Its LocalAddr is package net's,
-// which does not know the name that [DialPacket] was given.
+// struct that embeds a Conn. Closing the result first leaves the socket file in place. Its LocalAddr is that of package
+// net, which does not know the name given to [DialPacket].
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil

@@ -1,4 +1,4 @@
-// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a message and a file:
+// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). To send a message and a file:
 //
 //	conn, err := scm.Dial(ctx, "unix", "/run/example.sock")
 //	// ...
@@ -14,7 +14,7 @@
 // Its methods come in three groups:
 //
 //   - WriteFiles and ReadFiles pass any payload with up to 253 files. Variants take several buffers, or descriptors.
-//   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
+//   - SendFile, RecvFile and their variants for a Conn or Listener pass one file or socket as other programs do.
 //   - Send and Recv pass one message with descriptors, flags, an address and credentials.
 //
 // The functions [WriteFD] and [ReadFD] are like write_fd and read_fd of W. Richard Stevens' UNIX Network Programming
@@ -22,7 +22,7 @@
 //
 // # Goroutines, timeouts and limits
 //
-// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run one at
+// Several goroutines may use a Conn or a [Listener], each with its own [Message] and buffer. Sends on a Conn run one at
 // a time, and so do receives. To stop a call that waits, cancel the context of [Conn.WithContext], set a deadline,
 // or call Close.
 //
@@ -61,7 +61,7 @@
 //   - [io.EOF]: the other end was closed, or sent an empty seqpacket message. If it called CloseWrite, you can still
 //     send.
 //   - [*TruncatedError], [*ExpectError]: part of the message was lost, or it does not match an Expect.
-//   - [ErrNoFile] and the other variables below: as they say.
+//   - [ErrNoFile] and the other variables below: see their comments.
 //   - [errors.ErrUnsupported]: the system lacks a feature (docs/platforms.md). On Windows, WebAssembly and Plan 9,
 //     every call returns it.
 //   - [os.ErrInvalid]: a file, connection, listener or Message is nil, and nothing was sent, or a Conn or Listener
