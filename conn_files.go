@@ -71,7 +71,7 @@ func (k *call) write(files []*os.File) (n int, err error) {
 // call. It creates files as [NewFile] does. p[:n] contains the bytes received. On error, all files are closed and
 // files is nil, except with [Config].KeepTruncated:
 //
-//   - [io.EOF]: the end of a connection, or an empty seqpacket message.
+//   - [io.EOF]: the end of a connection, or an empty seqpacket message without files.
 //   - [*TruncatedError]: more than max files, or part of the message was lost.
 //   - [*ExpectError]: the message does not match [Config].Expect.
 //   - [ErrEmptyPayload]: p is empty, on a stream. On other sockets, this loses the payload without an error.

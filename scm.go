@@ -58,8 +58,8 @@
 // an [*os.SyscallError]. Methods of Conn and Listener, and functions that create them, return a [*net.OpError]. It
 // also wraps these, except for the first two:
 //
-//   - [io.EOF]: the other end was closed, or sent an empty seqpacket message. If it called CloseWrite, you can still
-//     send.
+//   - [io.EOF]: the other end was closed, or sent an empty seqpacket message without files. If it called CloseWrite,
+//     you can still send.
 //   - [*TruncatedError], [*ExpectError]: part of the message was lost, or it does not match an Expect.
 //   - [ErrNoFile] and the other variables below: see their comments.
 //   - [errors.ErrUnsupported]: the system lacks a feature (docs/platforms.md). On Windows, WebAssembly and Plan 9,
