@@ -118,10 +118,10 @@ func PeerPIDFD(sock int) (int, error) {
 	return sys.PeerPIDFD(int(toInt32(sock)))
 }
 
-// PassCred turns SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the sender's credentials
-// to each message. Only Recv with a non-nil [Message].Cred makes space for these: other calls can lose descriptors,
-// or return a [*TruncatedError] even for a message without any. An accepted socket inherits the option from the
-// listener.
+// PassCred turns SO_PASSCRED of sock on or off. While it is on, the kernel adds the sender's credentials to each
+// message. Only Recv with a non-nil [Message].Cred makes space for these: other calls can lose descriptors, or return
+// a [*TruncatedError] even for a message without any. An accepted socket has the option if the listener had it at
+// connect.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }
