@@ -55,15 +55,29 @@ func (r *run) clean() {
 	r.killLeft(r.temporary)
 	// What a test has mounted must not be removed.
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) {
-		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], r.temporary+"/") {
-			if err := unix.Unmount(fields[4], unix.MNT_DETACH); err != nil {
-				r.note(fmt.Errorf("%s is left: umount %s: %w", r.temporary, fields[4], err))
-				return
-			}
+	dir, err := filepath.EvalSymlinks(r.temporary)
+	r.note(err)
+	for _, mount := range mountsBelow(dir, string(mounts)) {
+		if err := unix.Unmount(mount, unix.MNT_DETACH); err != nil {
+			r.note(fmt.Errorf("%s is left: umount %s: %w", r.temporary, mount, err))
+			return
 		}
 	}
 	r.note(os.RemoveAll(r.temporary))
+}
+
+// mountsBelow returns the places below a directory, in the order in which they can be unmounted, from the text of
+// mountinfo, as proc_pid_mountinfo(5) describes it.
+func mountsBelow(dir, mountinfo string) (places []string) {
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for _, line := range slices.Backward(strings.Split(mountinfo, "\n")) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			if place := unescape.Replace(fields[4]); strings.HasPrefix(place, dir+"/") {
+				places = append(places, place)
+			}
+		}
+	}
+	return places
 }
 
 // processes returns the processes whose TMPDIR is the directory or below it, except those that have ended, and their

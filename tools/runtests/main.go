@@ -131,12 +131,20 @@ func (r *run) prepare(signals <-chan os.Signal) (err error) {
 			return err
 		}
 	}
-	r.temporary, err = temporary(os.TempDir())
+	dir := os.TempDir()
+	if slices.ContainsFunc(r.parts, func(p *running) bool { return p.asUser() != "" }) && !enterable(dir) {
+		dir = "/tmp"
+	}
+	r.temporary, err = temporary(dir)
 	return err
 }
 
 // temporary creates a directory with the mode of /tmp, because tests run programs in it as other users.
 func temporary(dir string) (string, error) {
+	dir, err := filepath.Abs(dir) // tests run in the directories of their packages
+	if err != nil {
+		return "", err
+	}
 	made, err := os.MkdirTemp(dir, "scm")
 	if err == nil {
 		err = os.Chmod(made, 0o777|os.ModeSticky)

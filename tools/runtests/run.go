@@ -190,17 +190,9 @@ func (r *run) runPart(p *running) {
 
 // execute runs the command of a part.
 func (r *run) execute(p *running) error {
-	dir := r.temporary
-	if p.asUser() != "" && !enterable(dir) {
-		var err error
-		if dir, err = temporary("/tmp"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-	}
 	// The names are short, because the path of a socket below TMPDIR is limited to 107 bytes.
 	number := strconv.Itoa(slices.Index(r.parts, p))
-	tmp, records := filepath.Join(dir, number), filepath.Join(dir, number+"r")
+	tmp, records := filepath.Join(r.temporary, number), filepath.Join(r.temporary, number+"r")
 	for _, folder := range []string{tmp, records} {
 		if err := errors.Join(os.Mkdir(folder, 0o777), os.Chmod(folder, 0o777|os.ModeSticky)); err != nil {
 			return err

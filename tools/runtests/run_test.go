@@ -232,6 +232,16 @@ func TestUnstarted(t *testing.T) {
 	startToys(t, "unstarted").end(t, 1, "0 passed, 1 failed, 0 skipped", "\nfailed: unstarted: toy/good\n    it did not end\n    invalid value")
 }
 
+// TMPDIR may be relative, although tests run in other directories, and have a space in its name.
+func TestTemporary(t *testing.T) {
+	r := startToys(t, "green", "TMPDIR=tmp")
+	r.end(t, 0, "4 passed, 0 failed, 1 skipped")
+	mountinfo := "22 1 0:21 / /a\\040b rw - tmpfs none rw\n23 22 0:22 / /a\\040b/c rw - tmpfs none rw\n24 23 0:23 / /a\\040b/c/d rw - tmpfs none rw\n"
+	if got := mountsBelow("/a b", mountinfo); !slices.Equal(got, []string{"/a b/c/d", "/a b/c"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestWithoutCompiler(t *testing.T) {
 	bin := t.TempDir()
 	path, err := exec.LookPath("go")
