@@ -276,8 +276,18 @@ func (r *toyRun) wait(t *testing.T, holds func() bool) {
 	t.Fatalf("this is all that it printed:\n%s", r.printed())
 }
 
-// waits waits until the test waits, and returns the process that it has started.
+// waits waits until the run knows that the test waits, and returns the process that the test has started.
 func (r *toyRun) waits(t *testing.T) (pid int) {
+	t.Helper()
+	r.wait(t, func() bool {
+		log, _ := os.ReadFile(r.results + "/waits.log")
+		return bytes.Contains(log, []byte("=== RUN   TestWaits\n"))
+	})
+	return r.started(t)
+}
+
+// started waits until a process has started, and returns it.
+func (r *toyRun) started(t *testing.T) (pid int) {
 	t.Helper()
 	r.wait(t, func() bool {
 		text, _ := os.ReadFile(r.dir + "/waits.pid")
@@ -327,7 +337,7 @@ func TestLeavesProcesses(t *testing.T) {
 // After an interrupt, neither does one that the run cannot find.
 func TestHiddenProcess(t *testing.T) {
 	r := startToys(t, "hides", "TOYS_PATIENCE=1s")
-	pid := r.waits(t)
+	pid := r.started(t)
 	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
 	_ = r.Process.Signal(unix.SIGINT)
 	r.end(t, 130, "0 passed, 1 failed, 0 skipped", "\ninterrupted during hides\n")
