@@ -46,17 +46,6 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 	})
 })
 
-var _ = Describe("proof/release-rehearsal.sh", Label("tree"), func() {
-	It("fails if it cannot run the jobs that it was asked for", func() {
-		skip := between(contents("proof/release-rehearsal.sh"), "\nif [ \"$(id -u)\" != 0 ]", "\nfi\n")
-		for asked, fails := range map[string]bool{"JOB=": false, "JOB=lint": true, "FULL=1": true, "CI=true": true} {
-			cmd := exec.Command("/bin/bash", "-euc", "say() { :; }; if false"+skip+"\nfi")
-			cmd.Env = []string{asked, "PATH="}
-			Expect(cmd.Run() != nil).To(Equal(fails), asked)
-		}
-	})
-})
-
 var _ = Describe("tools/version", Label("tree"), func() {
 	// documented matches a version of scm on a page.
 	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v|name=csrc version=)(\d+\.\d+\.\d+)`)
@@ -122,25 +111,6 @@ var _ = Describe("tools/version", Label("tree"), func() {
 	})
 })
 
-var _ = Describe("RELEASING.md", Label("tree"), func() {
-	It("names each command that a release needs because something ages", func() {
-		each := regexp.MustCompile(`(?m)^.*before each release.*$`).FindAllString(contents("proof/README.md"), -1)
-		commands := regexp.MustCompile("`make [^`]+`").FindAllString(strings.Join(each, "\n"), -1)
-		Expect(len(commands)).To(BeNumerically(">=", 3))
-		for _, command := range commands {
-			Expect(contents("RELEASING.md")).To(ContainSubstring(command))
-		}
-	})
-
-	It("names each page that says what has never run", func() {
-		for _, page := range append(ok(filepath.Glob("docs/*.md")), "README.md") {
-			if regexp.MustCompile(`never run\b|no test has run|but not run`).MatchString(contents(page)) {
-				Expect(contents("RELEASING.md")).To(ContainSubstring("(" + page + ")"))
-			}
-		}
-	})
-})
-
 var _ = Describe("release.yml", Label("tree"), func() {
 	It("publishes only after every job of CI", func() {
 		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
@@ -154,11 +124,6 @@ var _ = Describe("release.yml", Label("tree"), func() {
 		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
 		_, others, _ := strings.Cut(ci, "\n  macos:\n")
 		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
-		for action, off := range map[string]string{"setup-go": "cache: '${{ !inputs.release }}'", "cache": "if: ${{ !inputs.release }}",
-			"freebsd-vm": "disable-cache: ${{ inputs.release }}"} {
-			Expect(strings.Count(ci, off)).To(Equal(strings.Count(ci, "/"+action+"@")), "a release uses no cache: %s", action)
-		}
-		Expect(ci).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`), "make proof-release runs an image")
 	})
 })
 
