@@ -7,7 +7,6 @@
 #
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
-#   FAST=1     make check in less than a minute: gofmt, go vet, package scm without the catalogue on one backend, and C
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
@@ -18,7 +17,6 @@
 
 include tools/common.mk
 
-FAST ?=
 PEERS ?=
 PAIRS ?=
 RUN ?=
@@ -62,7 +60,7 @@ setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 define plan
 @echo "make: compiling tools/runtests, which runs the tests"
 @$(GO) build -o build/runtests ./tools/runtests
-@exec build/runtests $@$(if $(filter check,$@),$(FAST:%=-fast))
+@exec build/runtests $@
 endef
 
 test: ## minutes: what a user wants to know: run the tests of the library on both backends, with partners in C and Rust, those of the C library plain and under sanitizers and valgrind, and both backends with the same random calls; print the totals
@@ -74,7 +72,10 @@ test-all: ## minutes: make test and make test-rest
 test-rest: ## minutes: what make test leaves out: run the tests of the suite, the command, the tools and the examples, and check the rules of the tree; print the totals
 	$(plan)
 
-check: ## minutes: run the quick parts of make test-all and make lint, as before a commit; print the totals; FAST=1 for less
+check: ## minutes: run the quick parts of make test-all and make lint, as before a commit; print the totals
+	$(plan)
+
+check-fast: ## seconds: gofmt, go vet, package scm without the catalogue on one backend, and the C library, as while you work
 	$(plan)
 
 # The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names

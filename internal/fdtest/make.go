@@ -8,7 +8,7 @@ import (
 
 // MakeVariables are the variables of both Makefiles that a caller can set, except CI. make exports them.
 var MakeVariables = []string{
-	"SETUP", "FAST", "PEERS", "PAIRS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
+	"SETUP", "PEERS", "PAIRS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
 	"QUICK", "FULL", "KEEP", "FOR", "TIME", "KERNEL", "SYSTEMD", "CHECK",
 }
 

@@ -98,7 +98,7 @@ func (r *run) main() int {
 		r.clean()
 	}
 	r.screen.clear()
-	s := summary{title: "make " + strings.NewReplacer("-fast", " FAST=1", "-quick", " QUICK=1").Replace(r.plan), parts: r.outcomes(), cause: r.causeTable()}
+	s := summary{title: "make " + strings.Replace(r.plan, "-quick", " QUICK=1", 1), parts: r.outcomes(), cause: r.causeTable()}
 	if failure != nil {
 		s.errors = append(s.errors, failure.Error())
 	} else if err := s.write(filepath.Join(r.results, r.plan)); err != nil {
