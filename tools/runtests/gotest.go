@@ -151,7 +151,7 @@ func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) 
 	add := func(t test) {
 		t.Package = p.name
 		if l, ok := lacks[t.Name]; ok && t.State == skipped {
-			t.Why, t.Missing = l.Why, l.Missing
+			t.Missing = l.Missing
 		}
 		all = append(all, t)
 	}

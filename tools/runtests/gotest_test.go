@@ -37,14 +37,16 @@ func TestResults(t *testing.T) {
 	dry := begin
 	dry.DryRun = true
 	lacks := record(testrecord.Lacks, "A", "")
-	lacks.Missing, lacks.Why = "root", "only root can"
+	lacks.Missing = "root"
+	alone := record(testrecord.Spec, "A", "skipped")
+	alone.Why = "only root can"
 	spec := func(name, state string) testrecord.Record { return record(testrecord.Spec, name, state) }
 	suite := func(state string) []string { return []string{"start", "run TestSuite", state + " TestSuite", state} }
 	for _, c := range []struct {
 		name    string
 		events  []string
 		records []testrecord.Record
-		want    string // the counts, and the failed tests
+		want    string // the counts, the failed tests, and what is missing
 		says    string // in the first reason of a failure or skip
 	}{
 		{"the subtests of a test are counted instead of it", []string{"start", "run A", "run A/x", "run A/y", "pass A/x", "skip A/y", "pass A", "pass"}, nil,
@@ -61,8 +63,10 @@ func TestResults(t *testing.T) {
 			"1 passed, 0 failed, 0 skipped", ""},
 		{"a test that ended does not end again", []string{"start", "run A", "pass A", "fail A", "pass"}, nil,
 			"1 passed, 0 failed, 0 skipped", ""},
+		{"a skipped spec says what is missing and why", suite("pass"), []testrecord.Record{begin, lacks, alone, end},
+			"0 passed, 0 failed, 1 skipped: root", "only root can"},
 		{"a skipped test says what is missing", []string{"start", "run A", "says A: words", "skip A", "pass"}, []testrecord.Record{lacks},
-			"0 passed, 0 failed, 1 skipped", "only root can"},
+			"0 passed, 0 failed, 1 skipped: root", ""},
 		{"the specs of a suite are counted instead of it", suite("fail"), []testrecord.Record{begin, spec("a", "passed"), spec("b", "failed"), spec("c", "panicked"), spec("d", "pending"), spec("e", "skipped"), end},
 			"1 passed, 2 failed, 2 skipped: b, c", ""},
 		{"the last record of a spec holds", suite("fail"), []testrecord.Record{begin, spec("a", "passed"), spec("a", "failed"), end},
@@ -108,6 +112,9 @@ func TestResults(t *testing.T) {
 			}
 			if first == "" && r.State != passed {
 				first = r.Why
+			}
+			if r.Missing != "" {
+				red = append(red, r.Missing)
 			}
 		}
 		got := countOf(results).String()
