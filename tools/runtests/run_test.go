@@ -331,7 +331,7 @@ func TestSignals(t *testing.T) {
 
 // A process that a command has left, and that keeps its output open, does not keep the run from ending.
 func TestLeavesProcesses(t *testing.T) {
-	startToys(t, "leaves").end(t, 1, "0 passed, 1 failed, 0 skipped", "a.go:1: wrong", "killed a process that the tests have left: ", " sleep 600\n")
+	startToys(t, "leaves").end(t, 1, "0 passed, 1 failed, 0 skipped", "a.go:1: wrong", "killed a process that the tests left running: ", " sleep 600\n")
 }
 
 // After an interrupt, neither does one that the run cannot find.
