@@ -11,7 +11,6 @@
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
 #   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
-#   RESULTS=…  the directory in which test and check keep the log of each part, and the results as JSON and JUnit (build/test)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GO=…       the go command
 

@@ -13,7 +13,6 @@ SHELL := bash
 SETUP ?= 1
 CI ?=
 ARCH ?=
-RESULTS ?= build/test
 GO ?= go
 # Go before 1.21 cannot parse go.mod, and does not say which version is needed.
 old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)
@@ -22,7 +21,7 @@ $(error scm needs Go 1.24 or newer, and this is $(old_go))
 endif
 # Ignore a go.work in a parent directory.
 export GOWORK := off
-export RESULTS GO
+export GO
 
 # In a checkout that belongs to another user, git refuses to answer. go build then fails unless it records no version.
 ifeq ($(shell git rev-parse HEAD >/dev/null 2>&1 || echo refused),refused)

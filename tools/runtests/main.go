@@ -11,7 +11,8 @@
 // own process group, log in RESULTS, and TMPDIR, which is removed at the end. Every ten seconds, runtests prints the
 // progress of the parts. It prints each failure as it occurs, but only the first case of each cause, and the table of
 // partners once all specs with them have run. At the end, it prints the counts of each part, what failed, was skipped
-// or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS.
+// or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS, which is
+// build/test unless the environment sets it.
 //
 // The first SIGINT or SIGTERM goes to every part, as does the second. Twenty seconds after the first, the parts are
 // killed. What is known is printed in any case. If nothing reads what runtests prints, as after make test | head, the
