@@ -155,6 +155,17 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 		Expect(linux).To(MatchRegexp(`{job: suite, make: setup-test [a-z -]*\binterop( AS_USER=\S+)?}`), "it runs the pairs that the script leaves out")
 	})
 
+	It("fails in .ci/run if a step has no row that says ok", func() {
+		tree := GinkgoT().TempDir()
+		goTool{dir: tree}.writeFiles(map[string]string{"build/ci/a.row": "a  1 s  1 s  ok\n", "build/ci/b.row": "b  1 s  1 s  FAILED\n",
+			"build/ci/c.row": "c has not ended\n", "build/ci/d.row": ""})
+		count := exec.Command("bash", "-c", regexp.MustCompile(`(?m)^failed=.*$`).FindString(contents(".ci/run"))+`; echo "$failed"`)
+		count.Dir = tree
+		out, err := count.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(out)).To(Equal("3\n"))
+	})
+
 	It("runs the first of README's two commands, and .ci/run both right after the set-up", func() {
 		_, section, _ := strings.Cut(contents("README.md"), "\n## Try it\n")
 		pair, test, _ := strings.Cut(between(section, "\n```sh\n", "\n```\n"), "\n")
