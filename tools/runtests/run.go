@@ -537,6 +537,9 @@ func (p *running) again(t test) string {
 	if p.Tags != "" {
 		command += " -tags " + p.Tags
 	}
+	if t.Package == "" { // the part failed before its packages began
+		return command + " " + strings.Join(p.Packages, " ")
+	}
 	at := path.Join(module, p.Dir)
 	if name, ok := strings.CutPrefix(t.Package, at); ok && (p.Dir == "" || name != "") {
 		command += " ." + name

@@ -465,6 +465,7 @@ func TestAgain(t *testing.T) {
 		{part{Dir: "proof"}, test{Package: module + "/proof/repotest", Name: suiteTest}, "go test -C proof ./repotest"},
 		{part{Dir: "proof"}, test{Package: module + "/wire", Name: "A"}, "go test -C proof " + module + "/wire -v -run '^A$'"},
 		{part{Env: []string{"X=1"}}, test{Package: module, Name: ""}, "X=1 go test ."},
+		{part{Dir: "proof"}, test{Name: "difftest"}, "go test -C proof ./..."},
 		{part{Command: []string{"make", "lint-go"}}, test{}, "make lint-go"},
 	} {
 		if c.part.Packages = []string{"./..."}; c.part.Command != nil {
