@@ -85,7 +85,7 @@ func run(t *testing.T, folder string, args ...string) (out string, lines []strin
 	return string(text), lines
 }
 
-var place = regexp.MustCompile(`\n/.*_test\.go:\d+$`)
+var place = regexp.MustCompile(`\n\S*_test\.go:\d+$`) // with -trimpath, it is no absolute path
 
 // describe returns a record without its package, its seconds and the place of a failure.
 func describe(t *testing.T, r testrecord.Record) string {
