@@ -39,7 +39,8 @@ import (
 // socket's file, except in these cases:
 //
 //   - Neither Listen nor an earlier process's Listen created it.
-//   - A successor or the service manager has the socket, or Ready has not been called.
+//   - A successor or the service manager has the socket.
+//   - The socket was received, and Ready has not returned nil.
 //   - Another file has replaced the socket's.
 //   - This process has called SetUnlinkOnClose(false).
 //
