@@ -46,7 +46,7 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // [scm.Listen]. If path is an abstract name, such as "@name", which has no mode to keep other users out,
 // the error wraps [os.ErrInvalid]. If the predecessor rejects this process, the error contains the reason.
 // A process that has received the sockets keeps them until its call to Ready returns, even if its
-// predecessor has given up. Other processes wait for it.
+// predecessor has given up. If the predecessor has ended, other processes wait for that call.
 //
 // Before it sends anything, Start asks the kernel which user called listen(2) at path. That must be root or the
 // effective user of this process. Otherwise, Start returns an error at once, because another user could pass
