@@ -51,10 +51,11 @@ func program() (string, error) {
 // must be nil or [*os.File], because anything else would end with this process. Otherwise, the error wraps
 // [os.ErrInvalid]. On systems that cannot pass descriptors, the error wraps [errors.ErrUnsupported].
 //
-// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
-// service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
-// status. The successor then does not inherit WATCHDOG_PID, and cmd.Process is released when it has exited, at
-// any time after Upgrade has returned: do not use it. Config.Logger gets the PID.
+// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait, and do not use
+// cmd.Process after Upgrade has returned or failed: once the process has exited, its Pid can be -1, with which
+// kill(2) signals every process, or belong to another process. Config.Logger gets the PID. Under a service
+// manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit status, and
+// does not inherit WATCHDOG_PID.
 func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	defer prefix(&err)
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
