@@ -20,7 +20,8 @@ type Config struct {
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
 	// If a method other than Recv requests fewer descriptors than the message has, the error is a [*TruncatedError]
 	// instead. From a Conn's method, it wraps an ExpectError if the message certainly has more than Max descriptors,
-	// and all are closed. Read and the methods of the embedded [net.UnixConn] do not use Expect.
+	// or SO_INQ makes it look so ([TruncatedError]), and all are closed. Read and the methods of the embedded
+	// [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
 	// does a receive that requests fewer than Min descriptors. Min does not apply to Recv on a stream, where a

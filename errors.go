@@ -57,8 +57,10 @@ type TruncatedError struct {
 
 	// Cause is [io.ErrShortBuffer] if bytes were lost. If descriptors were lost, it is EMSGSIZE if the message
 	// carried more than Room, EMFILE or ENFILE if the descriptor table was full, and nil if the reason is not
-	// known, as with SO_PASSCRED, in ReadFD on Linux, or in package fdchannel if the table was full. If there are
-	// several causes, [errors.Is] finds each, and [errors.As] an [*ExpectError] ([Config].Expect).
+	// known, as with SO_PASSCRED, in ReadFD on Linux, or in package fdchannel if the table was full. If SO_INQ is
+	// set, it is EMSGSIZE even if the message carried only Room descriptors, because the kernel does not report
+	// that option. If there are several causes, [errors.Is] finds each, and [errors.As] an [*ExpectError]
+	// ([Config].Expect).
 	Cause error
 
 	fromReadFD bool // the error is from ReadFD
