@@ -32,6 +32,8 @@ type Conn struct {
 
 	first         *Conn // the first Conn of the socket, whose directions are used
 	reads, writes direction
+
+	receiving, sending keptCall
 }
 
 // NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see

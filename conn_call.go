@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -29,6 +30,8 @@ type call struct {
 	try       func(sock uintptr) (done bool) // attempt
 	addFile   func(fd uintptr)               // see sendHoldingFiles
 	wantsFile bool                           // whether sendHoldingFiles waits for a call of addFile
+
+	kept *keptCall // where put returns the call to, or nil for the pool
 }
 
 // A transfer is what the methods other than Send and Recv send or receive.
@@ -42,17 +45,42 @@ type transfer struct {
 	cause error // why descriptors are missing, or nil if it is not known
 }
 
-var callPool = sync.Pool{New: func() any {
+// A keptCall holds the call that a Conn keeps for one direction. A second, concurrent call takes its own from the pool.
+type keptCall struct {
+	busy atomic.Bool
+	call *call
+}
+
+var callPool = sync.Pool{New: func() any { return makeCall() }}
+
+func makeCall() *call {
 	k := new(call)
 	k.try = k.attempt // once, because a method value allocates
 	return k
-}}
+}
 
-// newCall returns a call from the pool. c may be nil: the method returns the error later.
+// newCall returns the call that the Conn keeps for the direction. With a call from the pool instead, WriteFiles and
+// ReadFiles take 180 instructions more, and 0.02 to 0.04 more of a pass in C.
 func newCall(c *Conn, sends bool) *call {
-	k := callPool.Get().(*call)
-	k.conn, k.sends = c, sends
-	return k
+	var kept *keptCall
+	switch {
+	case c == nil: // the method returns the error later
+	case c != c.base: // which WithContext often returned for one call
+	case sends:
+		kept = &c.sending
+	default:
+		kept = &c.receiving
+	}
+	if kept == nil || !kept.busy.CompareAndSwap(false, true) {
+		k := callPool.Get().(*call)
+		k.conn, k.sends = c, sends
+		return k
+	}
+	if kept.call == nil || kept.call.kept != kept { // the Conn was copied, and the original owns kept.call
+		kept.call = makeCall()
+		kept.call.kept, kept.call.conn, kept.call.sends = kept, c, sends
+	}
+	return kept.call
 }
 
 // put makes the call available again. It first clears every pointer to the caller's data.
@@ -62,6 +90,10 @@ func (k *call) put() {
 	k.bufs, k.files, k.own, k.sent = k.bufs[:0], k.files[:0], 0, 0
 	k.msg.Buffers, k.msg.FDs = nil, nil
 	k.user, k.now, k.err, k.full, k.cause = nil, false, nil, false, nil
+	if k.kept != nil {
+		k.kept.busy.Store(false)
+		return
+	}
 	k.conn = nil
 	callPool.Put(k)
 }

@@ -150,8 +150,22 @@ func Send(sock int, m *Message, flags int) error {
 }
 
 // sendMessage makes the system call of Send. Its error is a bare errno.
-func sendMessage(sock int32, m *Message, flags int) (err error) {
+func sendMessage(sock int32, m *Message, flags int) error {
 	sys.BeforeSend()
+	if m.Addr != nil || m.Cred != nil {
+		return sendParts(sock, m, flags)
+	}
+	out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
+	err := sendMsg(sock, &out, flags)
+	m.N = out.N
+	return err
+}
+
+// sendParts is separate from sendMessage, so that most messages do not need zeroed stack space for an
+// address. That saves 85 instructions of a pass with Send and Recv, and 0.02 of a pass in C (0.035 with Conn.Send).
+//
+//go:noinline
+func sendParts(sock int32, m *Message, flags int) (err error) {
 	var p parts
 	out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
 	if out.Name, out.Cred, err = p.outgoing(m); err != nil {
@@ -178,6 +192,21 @@ func Recv(sock int, m *Message, flags int) error {
 
 // recvMessage makes the system call of Recv. Its error is a bare errno.
 func recvMessage(sock int32, m *Message, flags int) error {
+	if m.hasParts() {
+		return recvParts(sock, m, flags)
+	}
+	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
+	if err := recvOne(sock, &in, flags); err != nil {
+		return err
+	}
+	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
+	return nil
+}
+
+// recvParts is separate from recvMessage for the same reason as sendParts.
+//
+//go:noinline
+func recvParts(sock int32, m *Message, flags int) error {
 	var p parts
 	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
 	in.Name, in.Cred, in.PIDFD = p.incoming(m)
@@ -193,6 +222,9 @@ func recvMessage(sock int32, m *Message, flags int) error {
 func (m *Message) arrival() arrival {
 	return arrival{m.N, m.NFD, m.Flags, !msg.IsEmpty(m.Buffers), m.PIDFD != nil && *m.PIDFD >= 0}
 }
+
+// hasParts reports whether m asks for more than buffers and descriptors.
+func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.PIDFD != nil }
 
 // reset clears what a receive stores in m, as if nothing was received. It returns the error of check.
 func (m *Message) reset() error {

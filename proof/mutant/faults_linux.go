@@ -231,5 +231,5 @@ var faults = []Fault{
 		Spec:  "on unix sockets, ReadFiles with a limit of 1 file closes all files of a message that carries 4",
 		Edits: []Edit{{"conn_files.go", "CloseFDs(k.received()...)\n\t\treturn a.n, a.lost(", "CloseFDs(k.received()[:0]...)\n\t\treturn a.n, a.lost("}}},
 	{What: "descriptors are returned in another order", Spec: "on stream sockets, Send and Recv pass 2 descriptors in order",
-		Edits: []Edit{{"message.go", "\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n", "\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n"}}},
+		Edits: []Edit{{"message.go", "\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n\treturn nil\n", "\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n\treturn nil\n"}}},
 }
