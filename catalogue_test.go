@@ -293,7 +293,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 	Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
 	inFile := strings.NewReplacer("FILE", file, "FOLDER", filepath.Dir(file))
 	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.label-filter=mine")
-	suite.Env = append(os.Environ(), peers.PartnersVariable+"=", expectVariable+"=", allVariable+"=", variable+"="+inFile.Replace(value))
+	suite.Env = append(os.Environ(), fdtest.AloneVariable+"=", peers.PartnersVariable+"=", expectVariable+"=", allVariable+"=", variable+"="+inFile.Replace(value))
 	out, err := suite.CombinedOutput()
 	Expect(err).To(MatchError("exit status 1"))
 	Expect(string(out)).To(ContainSubstring(" " + inFile.Replace(sentence) + "\n"))
