@@ -58,6 +58,28 @@ func start(t *testing.T, address string) *webtest.Load {
 	return load
 }
 
+// A client has one connection, and writes its requests itself.
+type client struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(address string) client {
+	conn := program.Must(net.Dial("tcp", address))
+	return client{conn, bufio.NewReader(conn)}
+}
+
+func (c client) send(text string) { program.Must(io.WriteString(c, text)) }
+
+// receives checks that the process with this ID has answered.
+func (c client) receives(t *testing.T, pid int) {
+	t.Helper()
+	response := program.Must(http.ReadResponse(c.in, nil))
+	if text, err := io.ReadAll(response.Body); err != nil || string(text) != fmt.Sprintln(pid) {
+		t.Fatalf("got %q, %v, want the ID of process %d", text, err, pid)
+	}
+}
+
 // TestOtherUser replaces the server, and checks that neither the first server nor its successor, which received the
 // Unix socket, gives the sockets to a program of another user.
 func TestOtherUser(t *testing.T) {
@@ -128,16 +150,17 @@ func TestLogWithoutReader(t *testing.T) {
 	old, address := run("127.0.0.1:0")
 	load := start(t, address)
 	for n := range 3 {
-		conn := program.Must(net.Dial("tcp", address))
-		program.Must(io.WriteString(conn, "GET / HTTP/1.1\r\nConnection: close\r\n")) // the beginning of a request
+		c := dial(address)
+		c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.receives(t, old.PID) // so the old server, and not the next one, has accepted the connection
 		next, _ := run(address)
 		program.Eventually(t, "the old server logs after Replaced", func() bool { return strings.Contains(old.Stdout(), "draining\n") })
-		_, _ = io.WriteString(conn, "Host: x\r\n\r\n")
-		text, _ := io.ReadAll(conn)
-		_, _, err := old.Wait()
-		if err = errors.Join(err, conn.Close()); err != nil || !strings.HasSuffix(string(text), fmt.Sprintf("\n%d\n", old.PID)) {
-			t.Errorf("handover %d: the old server answered the request in flight with %q, and ended: %v", n, text, err)
+		c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.receives(t, old.PID)
+		if _, _, err := old.Wait(); err != nil {
+			t.Errorf("handover %d: the old server ended: %v", n, err)
 		}
+		program.OK(t, c.Close())
 		old = next
 	}
 	if totals, err := load.End(0); err != nil {
@@ -150,32 +173,20 @@ func TestSignalDuringDrain(t *testing.T) {
 	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	old := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := old.Listens(t)
-	conn := program.Must(net.Dial("tcp", address))
-	defer func() { _ = conn.Close() }()
-	in := bufio.NewReader(conn)
-	send := func(text string) {
-		t.Helper()
-		program.Must(io.WriteString(conn, text))
-	}
-	receive := func() {
-		t.Helper()
-		response := program.Must(http.ReadResponse(in, nil))
-		if text, err := io.ReadAll(response.Body); err != nil || string(text) != fmt.Sprintln(old.PID) {
-			t.Fatalf("got %q, %v, want the ID of process %d", text, err, old.PID)
-		}
-	}
-	send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	receive()
-	send("GET / HTTP/1.1\r\n") // the beginning of another request
+	c := dial(address)
+	defer func() { _ = c.Close() }()
+	c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	c.receives(t, old.PID)
+	c.send("GET / HTTP/1.1\r\n") // the beginning of another request
 	program.Start(t, program.Command(socket, address)).Listens(t)
 	program.OK(t, syscall.Kill(old.PID, syscall.SIGTERM))
-	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	if _, err := in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := c.in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the server has ended the connection: ", err)
 	}
-	_ = conn.SetReadDeadline(time.Time{})
-	send("Host: x\r\n\r\n")
-	receive()
+	_ = c.SetReadDeadline(time.Time{})
+	c.send("Host: x\r\n\r\n")
+	c.receives(t, old.PID)
 	_, stderr, err := old.Wait()
 	if err != nil || strings.Count(stderr, "\n") != strings.Count(stderr, " INFO handover: ") {
 		t.Errorf("the drained server ended with %v and printed %q; want only INFO lines", err, stderr)
