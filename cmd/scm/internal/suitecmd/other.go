@@ -11,10 +11,12 @@ import (
 
 // linuxCommands returns replacements for the commands that start peers.
 func linuxCommands() []*cobra.Command {
-	return []*cobra.Command{cli.Unsupported("run", byKernel), cli.Unsupported("replay", byKernel), cli.Unsupported("smoke", byKernel)}
+	var cmds []*cobra.Command
+	for _, name := range onLinux {
+		cmds = append(cmds, cli.Unsupported(name, "requires Linux, where it asks the kernel about descriptors"))
+	}
+	return cmds
 }
-
-const byKernel = "requires Linux, where it asks the kernel about descriptors"
 
 // prepareList prepares the plan for the list command. Peers cannot be started on this system, so
 // the plan contains only the cases in which the runner takes both roles.

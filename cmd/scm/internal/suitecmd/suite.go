@@ -18,3 +18,6 @@ func Command() *cobra.Command {
 	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), newPeerCommand(), checkCatalogueCommand())
 	return cmd
 }
+
+// onLinux are the names of the commands that other systems list, but cannot run.
+var onLinux = []string{"run", "replay", "summary", "smoke", "peer"}
