@@ -680,7 +680,7 @@ func TestCloseLeavesTheFilesOfOthers(t *testing.T) {
 	}
 }
 
-// Faults E and T10: the stale file of a process that was killed.
+// A process that was killed leaves its files.
 func TestListenReplacesAStaleFile(t *testing.T) {
 	path := socketPath(t)
 	for _, stale := range []string{path, path + ".web"} {
@@ -696,7 +696,6 @@ func TestListenReplacesAStaleFile(t *testing.T) {
 	ready(t, a)
 }
 
-// Faults T14, T19 and T21.
 func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	l := listen(t, a, "web", "tcp", "127.0.0.1:0")
@@ -1275,7 +1274,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	replaces(t, a)
 }
 
-// Fault T11: ctx ends after go, or Close is called then.
+// ctx ends after the message go, or Close is called then.
 func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 	for i, answer := range []string{"go\n", "go\n", "die\n"} {
 		a := start(t, Config{}, socketPath(t))

@@ -47,7 +47,7 @@ find "$home" -path "$home/cache" -prune -o -exec chown -h "$uid:$uid" {} +
 find "$home/cache" -type d -exec chown "$uid:$uid" {} +
 
 keep=()
-for name in SLOW TMPDIR SCM_RECORDS GOGC SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
+for name in SLOW TMPDIR ${!SCM_@} GOGC SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
 	[ -z "${!name-}" ] || keep+=("$name=${!name}")
 done
 status=0
