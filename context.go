@@ -63,8 +63,8 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 }
 
 // SyscallConn works as in package net. If c has a context, Read and Write of the result end when the context is done,
-// as does [io.Copy] with an [os.File] while waiting for the Conn. Otherwise, they can return [os.ErrDeadlineExceeded]
-// when a context ends another call of the connection.
+// as does [io.Copy] with an [os.File] while waiting for the Conn. Without one, they can return [os.ErrDeadlineExceeded]
+// when a context ends another call on the connection.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := checkPresent("Conn", c); err != nil {
 		return nil, c.fail("get", err)

@@ -16,11 +16,11 @@ import (
 // [NewConn] keeps the Expect of a Conn, and [NewListener] the Expect and Check of a Listener. An embedded
 // [net.UnixConn] or [net.UnixListener], and a received or duplicated socket, have neither.
 type Config struct {
-	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
-	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
-	// If a method other than Recv requests fewer descriptors than the message has, the error is a [*TruncatedError]
-	// instead. From a Conn's method, it wraps an ExpectError if the message certainly has more than Max descriptors,
-	// or SO_INQ makes it look so ([TruncatedError]), and all are closed. Read and the methods of the embedded
+	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may receive.
+	// If one does not match, the call closes all descriptors of the message and returns an [*ExpectError]. If a method
+	// other than Recv requests fewer descriptors than the message has, the error is a [*TruncatedError] instead. In a
+	// Conn's method, that error wraps an ExpectError, and all descriptors are closed, if the message certainly has more
+	// than Max, or appears to because of SO_INQ (see [TruncatedError]). Read and the methods of the embedded
 	// [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
@@ -28,15 +28,15 @@ type Config struct {
 	// message can arrive in pieces, or to package framed, which calls Recv.
 	Expect *Expect
 
-	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors before the first one
-	// lost, along with the [*TruncatedError]. The caller must close them. If they do not match Expect, the call
+	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors that precede the first
+	// lost one, along with the [*TruncatedError]. The caller must close them. If they do not match Expect, the call
 	// closes them and returns an [*ExpectError] instead.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
-	// cannot, the call that creates the Conn or Listener fails. Descriptors that were sent earlier are still queued.
-	// Until [Conn.PassRights] turns the option on, this Conn's methods to which Expect applies close them and return
-	// an [*ExpectError] or [*TruncatedError] (Recv without FDs only sets MSG_CTRUNC). Other Conns of the socket
+	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel cannot,
+	// the call that creates the Conn or Listener fails. Descriptors that were sent earlier are still queued. Until you
+	// turn the option on with [Conn.PassRights], this Conn's methods to which Expect applies close them and return an
+	// [*ExpectError] or [*TruncatedError]. (Recv without FDs only sets MSG_CTRUNC.) Other Conns of the same socket
 	// return them.
 	NoFiles bool
 
@@ -72,10 +72,9 @@ func (config Config) checkCapacity(max int) error {
 	return sys.Error("scm: Expect requires "+config.Expect.count()+", but the call receives at most "+strconv.Itoa(max), sys.EINVAL)
 }
 
-// Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
-// "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, and up to 107 bytes. While the
-// listener's queue is full, Dial retries until ctx is done. The caller must close the Conn. For datagram
-// replies, use [DialPacket].
+// Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or "unixpacket". addr
+// is a path or, on Linux, an abstract name: "@" or a 0 byte, then up to 107 bytes. While the listener's queue is
+// full, Dial retries until ctx is done. The caller must close the Conn. For datagram replies, use [DialPacket].
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

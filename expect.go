@@ -13,8 +13,8 @@ import (
 // descriptor. With an invalid Expect, such as one with a Kind but Max 0, the error wraps EINVAL.
 //
 // On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular], namespaces and
-// anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be one are rejected. If the
-// system cannot report a requested Kind or field, every descriptor is rejected with [errors.ErrUnsupported].
+// anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, every file that could be one is rejected. If
+// the system cannot report a requested Kind or field, every descriptor is rejected with [errors.ErrUnsupported].
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int
@@ -81,8 +81,8 @@ const (
 // ExpectError reports a message that does not match an [Expect]. All descriptors received with the
 // message have been closed.
 type ExpectError struct {
-	// Index is the index of the wrong descriptor, or -1 if there is none, as when their number is wrong or the message
-	// was truncated.
+	// Index is the index of the wrong descriptor. It is -1 if no single descriptor is wrong, as when their number is,
+	// or when the message was truncated.
 	Index int
 
 	// Want and Got describe what was expected and received. Both are "" if the Expect is invalid.

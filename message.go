@@ -23,8 +23,8 @@ type Message struct {
 	// socket. See [ListenPacket] before you reply.
 	Addr *net.UnixAddr
 
-	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, unless the sender
-	// has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID. The error is then ESRCH if the PID does not exist. For an
+	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, unless the sender has
+	// CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID. With the capability, it is ESRCH if the PID does not exist. For an
 	// invalid user or group, it is EINVAL.
 	//
 	// With SO_PASSCRED ([PassCred]), a receive stores in a non-nil Cred the credentials that the sender attached,

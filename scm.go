@@ -11,7 +11,7 @@
 // # What to call
 //
 // To get a [Conn], call [Dial], [Listen] or [Pair] or, for an existing socket, [NewConn], [NewConnFile] or [NewConnFD].
-// Its methods come in three groups:
+// Its methods fall into three groups:
 //
 //   - WriteFiles and ReadFiles pass any payload with up to 253 files. Variants take several buffers, or descriptors.
 //   - SendFile, RecvFile and their variants for a Conn or Listener pass one file or socket as other programs do.
@@ -33,13 +33,13 @@
 //
 // # Who owns and closes a descriptor
 //
-// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during
-// the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both
-// ends share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that
-// the kernel installs, and returns none if it fails, except with [Config].KeepTruncated.
+// The files and descriptors that you send stay open and still belong to you, even if the call fails. You may close a
+// file during the call, but not a descriptor. The receiver gets a new, close-on-exec descriptor or file, which it must
+// close. Both ends share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every
+// descriptor that the kernel installs, and returns none if it fails, except with [Config].KeepTruncated.
 //
-// A partner can make Close, a receive that closes a file, and calls on a received file block for as long as it
-// likes: see SECURITY.md.
+// A partner can block Close, a receive that closes a file, and calls on a received file for as long as it likes: see
+// SECURITY.md.
 //
 // # What can be lost
 //
@@ -49,14 +49,13 @@
 // [*TruncatedError]. A plain read, such as Conn.Read, loses descriptors without an error.
 //
 // A stream has no message boundaries, and at least one byte must accompany descriptors (docs/pitfalls.md). After a
-// short write there, send the rest without the files. WriteFiles then returns n > 0 and an error, but Send only sets
-// N.
+// short write, send the rest without the files. WriteFiles reports it with n > 0 and an error, and Send only in N.
 //
 // # Errors
 //
-// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. If the system call of a function fails, the error is
-// an [*os.SyscallError]. Methods of Conn and Listener, and functions that create them, return a [*net.OpError]. It
-// also wraps these, except for the first two:
+// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. If the system call of a function fails, the error is an
+// [*os.SyscallError]. Methods of Conn and Listener, and functions that create them, return a [*net.OpError], which
+// wraps the errors listed here. Only io.EOF, *TruncatedError and *ExpectError are not wrapped:
 //
 //   - [io.EOF]: the other end was closed, or sent an empty seqpacket message without files. If it called CloseWrite,
 //     you can still send.
