@@ -199,8 +199,8 @@ type batch struct {
 }
 
 // Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process
-// runs specs. It shuffles the outermost containers, so a single one has all cases. Those with the runner
-// come first, because they show most faults. Ginkgo keeps this order because the inner containers have the same text.
+// runs specs. It shuffles the outermost containers, so a single one has all cases. Those with the runner are run first,
+// because they show most faults. Ginkgo keeps this order because the inner containers have the same text.
 var _ = Describe("catalogue", Label("catalogue"), func() {
 	for _, alone := range [][]any{nil, {Serial}} {
 		for _, name := range append([]string{scenario.RunnerName}, partners...) {
@@ -210,7 +210,7 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 	}
 })
 
-var _ = It("the cases with the runner come first", func() {
+var _ = It("the cases with the runner are run first", func() {
 	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.v", "-ginkgo.dry-run", "-ginkgo.seed=1", "-ginkgo.focus= basics/pass-one-fd/")
 	_, order, _ := strings.Cut(RunChild(suite), "\ncatalogue ")
 	Expect(strings.Index(order, "/runner")).To(BeNumerically("<", strings.Index(order, "/"+partners[0])))

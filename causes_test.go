@@ -39,7 +39,7 @@ import (
 )
 
 // allVariable is an environment variable. If it is true, or with -ginkgo.v, Ginkgo prints all failures. Otherwise, the
-// suite prints the first for each cause.
+// suite prints the first failure for each cause.
 const allVariable = "SCM_ALL_FAILURES"
 
 // allFailures is the value of allVariable.
@@ -242,14 +242,14 @@ func writeCauses(r Report) {
 // This stranger does not make the descriptors that it receives close-on-exec.
 var _ = Child("stranger", func([]string) { peer.Main(fault.Library("mine", fault.All()["cloexec"])) })
 
-// An endedSuite is what is known of a suite that another process ran.
+// An endedSuite describes a suite that ran in another process.
 type endedSuite struct {
 	output string
 	states map[string]int // how many of its specs ended in each state
 	err    error
 }
 
-// runSuite runs the suite in another process, and calls meanwhile with that process.
+// runSuite runs the suite in another process, and passes that process to the given function while the suite runs.
 func runSuite(meanwhile func(*os.Process), env []string, args ...string) endedSuite {
 	GinkgoHelper()
 	var out bytes.Buffer

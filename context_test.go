@@ -252,7 +252,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		Expect(err).NotTo(MatchError(context.Canceled))
 	})
 
-	It("ends a call, and keeps the deadline that the program sets before, meanwhile or afterwards", func() {
+	It("ends a call, and keeps the deadline that the program sets before, during or after it", func() {
 		_, b := pair(network)
 		for i := range 100 {
 			set := []func(t time.Time) error{b.SetReadDeadline, b.SetDeadline, ok(scm.NewConn(b)).SetReadDeadline}[i%3]

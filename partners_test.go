@@ -104,7 +104,7 @@ func writeEnd(r Report) {
 	fmt.Printf("%s in %.1f seconds\n", text, r.RunTime.Seconds())
 }
 
-// lacksSpecs returns an error if specs that should have run did not. After an interrupt, it cannot tell.
+// lacksSpecs returns an error if specs that should have run did not. After an interrupt, it returns nil.
 func lacksSpecs(r Report, tallies map[string]*tally) error {
 	switch {
 	case r.PreRunStats.SpecsThatWillRun == 0:
