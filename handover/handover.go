@@ -39,19 +39,19 @@
 // sockets only from a process of its own user or of root. Start creates the socket file, with mode 0600 on
 // Linux. Put it in a directory that only the server's user can write to.
 //
-// In a user namespace, such as that of a rootless container, the kernel reports every user that the namespace
-// does not have as 65534. A server that runs there as user 65534 takes those users for its own. Only the mode of
-// the socket file and its directory keep them out, so run the server as another user.
+// In a user namespace, such as that of a rootless container, the kernel reports every user outside the namespace as
+// 65534. A server that runs there as user 65534 cannot distinguish those users from its own. Only the mode of the
+// socket file and its directory keep them out, so run the server as another user.
 //
 // # Service managers
 //
-// In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all
-// the notifications that a handover requires. In the first process, Ready sends READY=1. Upgrade sends
-// RELOADING=1 and starts the successor as a child of the manager. When a successor in the same unit (with the
-// same INVOCATION_ID) has started to serve, the predecessor sends MAINPID and READY=1 and waits until the
-// manager has processed them. Only then is it replaced, so that it can safely exit. If the successor has exited
-// by then, the predecessor continues, because systemd accepts only a running process as the main process. If an
-// upgrade fails, the reason becomes the status of the unit. A successor in another unit sends READY=1 itself.
+// In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all the
+// notifications that a handover requires. In the first process, Ready sends READY=1. Upgrade sends RELOADING=1 and
+// starts the successor as a child of the manager. When a successor in the same unit (with the same INVOCATION_ID) has
+// started to serve, the predecessor sends MAINPID and READY=1 and waits until the manager has processed them. Only then
+// is it replaced, so that it can safely exit. If the successor exits before that, the predecessor continues, because
+// systemd accepts only a running process as the main process. If an upgrade fails, the reason becomes the status of the
+// unit. A successor in another unit sends READY=1 itself.
 //
 // If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket returned before Ready was
 // called. systemd 254 and later set it if FileDescriptorStoreMax= is set. If the main process is killed,
@@ -64,22 +64,21 @@
 // the old one exits. Upgrade recognizes that process by SYSTEMD_EXEC_PID, which systemd sets since version 248. With
 // an older version, it cannot return this error, and the service ends after the upgrade.
 //
-// Errors in sending notifications are logged and have no other effect. If the manager does not read them,
-// Ready, Close and a failed Upgrade each wait for at most a second. The notifications are sent later, in
-// order, while the process runs. Those that still wait ten seconds after a call to Close are dropped. Without
-// NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and supervisord start another
-// process when their child exits, which takes over from the successor. A container ends when its process 1
-// exits, so that process cannot be replaced.
+// Errors in sending notifications are logged and have no other effect. If the manager does not read them, Ready, Close
+// and a failed Upgrade each wait for at most a second. The notifications are sent later, in order, while the process
+// runs. Those not sent within ten seconds of a call to Close are dropped. Without NOTIFY_SOCKET, the package does none
+// of this. Supervisors such as runit, s6 and supervisord start another process when their child exits, which takes over
+// from the successor. A container ends when its process 1 exits, so that process cannot be replaced.
 //
 // # The protocol
 //
-// The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object of at
-// most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type" is the
-// type of the message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower case,
-// except takesConns, and a receiver need not accept them in any other. It ignores fields that it does not know,
-// and closes the descriptors that belong to them. It looks at the type first. Only a message of type sockets
-// requires its descriptors. Other messages can be received without space for descriptors, which the kernel then
-// closes, and the receiver can ignore their number.
+// The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object of at most
+// 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type" is the type of the
+// message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower case, except takesConns,
+// and a receiver need not accept any other spelling. It ignores fields that it does not know, and closes the
+// descriptors that belong to them. It looks at the type first. Only a message of type sockets requires its descriptors.
+// Other messages can be received without space for descriptors, which the kernel then closes, and the receiver can
+// ignore their number.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
@@ -89,16 +88,16 @@
 //	going           →
 //	                ←   main
 //
-// In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum time in
-// milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses one of these
-// versions. So far, 1 is the only one. In sockets, generation is the number of processes that have served,
+// In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum time, in
+// milliseconds, that the successor takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses one of
+// these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have served,
 // including the predecessor. Each element of sockets has a name, a network, an address, and created. If Listen or
-// ListenPacket created the socket, in the predecessor or a process before it, created is true, and closing the
-// socket removes its file. device and inode identify this file: each is a decimal number in a string. Without them,
-// or if the path leads to another file, the file stays. The first descriptors of the message belong to these
-// elements, in order. address is in base64, because a path need not be UTF-8. For a file that was passed to
-// [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is the
-// read end of a pipe. If more is true, another message of type sockets follows.
+// ListenPacket created the socket, in the predecessor or a process before it, created is true, and closing the socket
+// removes its file. device and inode identify this file: each is a decimal number in a string. Without them, or if the
+// path leads to another file, the file stays. The first descriptors of the message belong to these elements, in order.
+// address is in base64, because a path need not be UTF-8. For a file that was passed to [Process.Keep], network is
+// absent. The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is
+// true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is replaced,
 // unless main was set. Either process may send abort, with a reason, instead of any other message. It then closes the
@@ -142,9 +141,9 @@ import (
 
 // Config contains options for a [Process]. The function [Start] uses the zero Config.
 type Config struct {
-	// Timeout is the maximum time that this process may take until it calls Ready, from when it has received a
-	// predecessor's sockets. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero or less
-	// means one minute. The maximum is a day.
+	// Timeout is the maximum time that this process may take from receiving a predecessor's sockets to calling Ready.
+	// If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero or less means one minute. The
+	// maximum is a day.
 	Timeout time.Duration
 
 	// Check specifies whether the process at the other end of the connection may take over from this one. If
@@ -165,12 +164,12 @@ type Config struct {
 	// socket options. It must then also set the mode of Unix sockets. If Listen is nil, Process.Listen uses scm.Listen
 	// for Unix sockets, which replaces a stale file, and net.ListenConfig for others.
 	//
-	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens the
-	// socket anew, as each successor does, and closes the listener. Anything else that the listener has, such as
-	// keep-alive options or a call of SetUnlinkOnClose, has no effect: see [Process.Listen]. For any other type, the error
-	// wraps [os.ErrInvalid]. A wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that
-	// creates them, and package net cannot open the sockets of other types. Pass those sockets to Keep, and call File
-	// first.
+	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens
+	// the socket anew, as each successor does, and closes the listener. Other settings of the listener, such as
+	// keep-alive options or SetUnlinkOnClose, have no effect: see [Process.Listen]. For any other type, the error wraps
+	// [os.ErrInvalid]. A wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that
+	// creates them, and package net cannot open the sockets of other types. Get those sockets from File or, if it
+	// returns nil, create them and pass them to Keep.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
@@ -181,12 +180,12 @@ type Config struct {
 	// its file system does not respond, this process gives up after ten seconds.
 	PIDFile string
 
-	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for another one,
-	// serves, hands over, and is replaced. With level Warn, that is why another process could not take over, and errors
-	// that no method returns. The reason is logged with level Info if Upgrade returns it. With level Debug, that is why
-	// it took no sockets from the service manager. The attribute pid is the other process, or this one when it serves,
-	// and 0 if it is not known. The attribute generation counts the processes from the first one, which is 1, to this
-	// one. Other attributes are duration, err, path (of a Unix socket), name, names (of sockets) and manager (the
+	// Logger, if not nil, records what happens. At level Info, it records that this process waits for another one,
+	// serves, hands over, or is replaced. At level Warn, it records errors that no method returns, and why another
+	// process could not take over (at level Info if Upgrade returns the reason). At level Debug, it records why this
+	// process took no sockets from the service manager. The attribute pid is the other process, or this one when it
+	// serves, and 0 if it is not known. The attribute generation is 1 for the first process, 2 for its successor, and
+	// so on. Other attributes are duration, err, path (of a Unix socket), name, names (of sockets) and manager (the
 	// service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger
 }

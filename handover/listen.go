@@ -23,10 +23,10 @@ import (
 // another name. The address is the same if the predecessor called Listen with the same strings, or if a new socket
 // would have the address of the received one. Paths are the same if they lead to the same name in the same directory.
 // Port 0 matches any port of a socket with the given name. An unspecified IP address matches only if the network is the
-// same too. Listen compares all strings before it resolves a name. If there is no such socket, Listen creates one, with
-// Config.Listen if it is set. If that fails because a received socket uses the port, the error says so. If package net
-// cannot open a socket of the service manager, File returns it. The error of Listen says so if that socket has the
-// given name.
+// same too. Listen compares all strings before it resolves a name. If no socket matches, Listen creates one, with
+// Config.Listen if it is set. If that fails because a received socket uses the port, the error names that socket. Call
+// File for a socket of the service manager that package net cannot open. If it has the given name, the error of Listen
+// tells you to.
 //
 // In every process, the listener is a [*net.TCPListener] or, for a Unix socket, a [*scm.Listener] with Config.Unix. A
 // socket cannot carry anything else to a successor, so each process wraps the result of Listen itself: for TLS, the
@@ -134,8 +134,8 @@ func (p *Process) offer(o offered) error {
 }
 
 // find opens a received socket with the wanted address, which resolves to at, and removes it from those received. If at
-// is zero, find compares only strings. If there is no such socket, made is nil. p.mu must not be held while find
-// examines paths, whose file systems may not respond.
+// is zero, find compares only strings. If no socket matches, made is nil. p.mu must not be held while find examines
+// paths, whose file systems may not respond.
 func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, packets bool) (made netSocket, have socket, err error) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
@@ -196,8 +196,8 @@ func (p *Process) create(ctx context.Context, want socket, packets bool) (made n
 	return made, want, err
 }
 
-// reopen opens the socket of a listener from Config.Listen as successors do, so that the first process has nothing
-// that they cannot have. It closes the listener.
+// reopen opens the socket of a listener from Config.Listen as successors do, so that the first process gets the same
+// listener as they do. It closes the listener from Config.Listen.
 func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have socket, err error) {
 	defer func() { _ = l.Close() }()
 	u, ok := l.(interface{ SetUnlinkOnClose(bool) }) // the type of package net does not have it on Plan 9
@@ -226,7 +226,8 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 	return made, want, err
 }
 
-// explain wraps err, the reason that a socket could not be created. If a received socket is why, the error names it.
+// explain wraps err, the reason why a socket could not be created. If a received socket caused it, the error names the
+// socket.
 func (p *Process) explain(want socket, err error) error {
 	if sys.TableFull(err) { // package net can open no received socket either
 		return err
@@ -260,10 +261,10 @@ func (p *Process) explain(want socket, err error) error {
 	return err
 }
 
-// File returns the file that the predecessor passed to Keep with this name, or a file or socket with this
-// name that the service manager passed. If there is none, it returns nil. It returns each file only once. The caller
-// must close it. Call File before Ready, which closes the files that have not been returned. To let a successor
-// have the file too, pass it to Keep.
+// File returns the file that the predecessor passed to Keep with this name, or a file or socket with this name that the
+// service manager passed. It returns each only once, and nil if it has neither. The caller must close it. Call File
+// before Ready, which closes the files that have not been returned. To let a successor have the file too, pass it to
+// Keep.
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,13 +40,13 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // does. Call Start only once in a program. A test may start several Processes, which take over from each
 // other. The caller must close the Process.
 //
-// If another process is taking over, or if the process at path has not called Ready yet, Start waits, and
-// logs once what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path
-// cannot be used, for example because it is a regular file, but returns the error of [scm.Dial] or
-// [scm.Listen]. If path is an abstract name, such as "@name", which has no mode to keep other users out,
-// the error wraps [os.ErrInvalid]. If the predecessor rejects this process, the error contains the reason.
-// A process that has received the sockets keeps them until its call to Ready returns, even if its
-// predecessor has given up. If the predecessor has ended, other processes wait for that call.
+// If another process is taking over, or if the process at path has not called Ready yet, Start waits, and logs once
+// what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path cannot be used, for
+// example because it is a regular file, but returns the error of [scm.Dial] or [scm.Listen]. If path is an abstract
+// name, such as "@name", which has no mode to keep other users out, the error wraps [os.ErrInvalid]. If the predecessor
+// rejects this process, the error contains the reason. A process that has received the sockets keeps them until its
+// call to Ready returns, even if its predecessor has given up. If the predecessor has ended, other processes wait until
+// that call returns.
 //
 // Before it sends anything, Start asks the kernel which user called listen(2) at path. That must be root or the
 // effective user of this process. Otherwise, Start returns an error at once, because another user could pass
@@ -54,14 +54,14 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // changes its user first counts as that user, so root cannot take over from it. On systems without
 // [scm.PeerCred], Start does not check the user, and the directory of path must keep other users out.
 //
-// Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
-// LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by their
-// addresses. If LISTEN_PID names another process, such as a shell or an init that started this one, there are none, and
-// an error of Listen says so if the address is in use.
+// Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS, LISTEN_PID
+// and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by their addresses. If LISTEN_PID names
+// another process, such as a shell or an init that started this one, Start takes no sockets. If Listen then fails
+// because the address is in use, its error gives this reason.
 //
-// On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. A line of
-// the log then does not end this process if nothing reads its standard output or standard error. A
-// supervisor may close these pipes when the process that it started exits, and successors inherit them.
+// On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. Without this, a
+// line of the log would end this process if nothing reads its standard output or standard error. A supervisor may close
+// these pipes when the process that it started exits, and successors inherit them.
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never
 // replaced.
@@ -168,12 +168,12 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	return nil
 }
 
-// Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
-// handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
-// returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
-// successor that has not called Ready, its predecessor continues. Close waits for at most ten seconds until
-// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap [os.ErrClosed],
-// unless ctx is done or an argument is invalid.
+// Close ends this process's participation in handovers. If a successor is preparing to take over, Close aborts the
+// handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and returns.
+// If the successor may already be serving, Close does not wait for it. If this process is itself a successor that has
+// not called Ready, its predecessor continues. Close waits for at most ten seconds until Config.PIDFile has been
+// written or removed. Errors of later calls of other methods wrap [os.ErrClosed], unless ctx is done or an argument is
+// invalid.
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the
