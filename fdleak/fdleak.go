@@ -22,15 +22,15 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same file
-// for five more seconds, not counting the time in which the process is stopped. This includes a second descriptor for
-// a file that was open at the start. This delay gives goroutines time to close their files. In a bubble of
+// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same file for
+// five more seconds, not counting the time in which the process is stopped. This includes a second descriptor for a
+// file that was open at the start. The delay gives goroutines time to close their files. In a bubble of
 // testing/synctest, the check waits for five seconds of real time too. If a test leaves nothing open, the check does
-// not wait. Before a test ends, it should close idle HTTP connections ([net/http.Client.CloseIdleConnections]) and
-// wait for the processes that it started ([os/exec.Cmd.Wait]).
+// not wait. Before a test ends, it should close idle HTTP connections ([net/http.Client.CloseIdleConnections]) and wait
+// for the processes that it started ([os/exec.Cmd.Wait]).
 //
 // While the check waits, it looks at the descriptors every tenth of a second or more often. It stops counting a
-// descriptor that is closed or has another file. Therefore, it does not find:
+// descriptor that has been closed or refers to another file. Therefore, it does not find:
 //   - a file that a goroutine opens after the end, even if it stays open
 //   - a file that is moved to another descriptor during the five seconds
 //
@@ -38,21 +38,20 @@
 // CLONE_FILES has a table of its own.
 //
 // A file that is closed and opened again under the same descriptor looks the same to the check, and so do anonymous
-// files of one kind, such as eventfds. They count, unless the check looks while the descriptor is closed.
+// files of one kind, such as eventfds. They count as left open, unless the check looks while the descriptor is closed.
 //
 // An [os.File] or a connection that the program can no longer reach also counts, because it stays open
 // until the garbage collector runs. If the collector happens to run earlier and closes the file, the check does not
 // report it.
 //
-// The check compares how many descriptors each file has. If a file that was open at the start has lost a
-// descriptor and gained another one, it has only changed its descriptor, and the check ignores it (except for an
-// anonymous file, such as an eventfd). The check also ignores files of the runtime
-// and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
-// sockets: if only pipes of that capacity are left, the check runs the garbage collector, which closes them.
-// (If Linux makes new pipes smaller, because the user has too many, those pipes count too: see
-// pipe-user-pages-soft in pipe(7).) If a library opens a file once and keeps it open, the file counts against
-// the test that was running when the library opened it. To avoid that, make the library open the file before the check
-// starts.
+// The check compares how many descriptors each file has. If a file that was open at the start has lost a descriptor and
+// gained another one, it has only changed its descriptor, and the check ignores it (except for an anonymous file, such
+// as an eventfd). The check also ignores files of the runtime and of package testing (-cpuprofile, -trace), and pipes
+// that [io.Copy] keeps for later copies between sockets: if only pipes with the capacity of those are left, the check
+// runs the garbage collector, which closes them. (If Linux makes new pipes smaller, because the user has too many,
+// those pipes count too: see pipe-user-pages-soft in pipe(7).) If a library opens a file once and keeps it open, the
+// file counts against the test that was running when the library opened it. To avoid that, make the library open the
+// file before the check starts.
 //
 // # Systems
 //
