@@ -41,9 +41,9 @@ import (
 // headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
 const headerTime = 5 * time.Second
 
-// If the process was stopped during headerTime, it may not have read what has arrived. So it looks at least twice, and
-// closes a connection only if the process was not stopped since the look before, readTime earlier. It looks again up to
-// readLooks times.
+// If the process was stopped during headerTime, it may not have read everything that has arrived. So it checks a
+// connection at least twice, readTime apart, and closes it only if the process was not stopped between the last two
+// checks. It repeats the check up to readLooks times.
 const (
 	readTime  = time.Second
 	readLooks = 6
@@ -83,7 +83,8 @@ func (l *listener) Close() error { return l.close() }
 //
 // With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. If a body exceeds the
 // limit, net/http does what it always does if a handler leaves a part of the body unread: it discards up to 256 KB, and
-// closes the connection if there is more. After EnableFullDuplex, it closes it in any case, without telling the client.
+// closes the connection if there is more. After EnableFullDuplex, it always closes the connection, without announcing
+// that to the client.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -277,9 +278,9 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // the method is GET, HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and
 // no GetBody. Other requests fail then, but no more often than without a drain.
 //
-// With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
-// also tells it which ones it will not process. A client can send these again without risk. The http.Transport does so
-// if the request has no body, or has GetBody. Otherwise the request fails, even if the client did not pause.
+// With HTTP/2, requests may be on their way when the server asks the client to open a new connection. The server then
+// also reports which of them it will not process. A client can send these again without risk. The http.Transport does
+// so if the request has no body, or has GetBody. Otherwise the request fails, even if the client did not pause.
 //
 // Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
 // Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a

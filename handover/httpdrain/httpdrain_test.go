@@ -479,7 +479,7 @@ func (c gated) Read(p []byte) (int, error) {
 	return c.TCPConn.Read(p)
 }
 
-// A slow is a connection whose reader does not run on until its gate is closed.
+// A slow is a connection whose Read does not return before its gate is closed.
 type slow struct {
 	*net.TCPConn
 	read, gate chan bool
@@ -592,8 +592,8 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 	}
 }
 
-// The process may have been stopped until just before the time is over. Then a goroutine may have read a request, but
-// not have said so.
+// The process may have been stopped until just before the time is over. A goroutine may then have read a request, but
+// not recorded that yet.
 func TestDrainLooksTwice(t *testing.T) {
 	timers := httpdrain.Timers(t)
 	plain, address := listen(t)
@@ -617,7 +617,7 @@ func TestDrainLooksTwice(t *testing.T) {
 	}
 }
 
-// Where nothing is known about the socket, or another goroutine has just read it, a late timer shows that the process
+// If nothing is known about the socket, or another goroutine has just read from it, a late timer shows that the process
 // was stopped.
 func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	timers := httpdrain.Timers(t)

@@ -111,7 +111,7 @@ func ListenAndServe(config handover.Config, path string, drain time.Duration, en
 	return nil
 }
 
-// prepare returns the Server of each http.Server, and what serves each endpoint.
+// prepare returns the Server of each http.Server, and for each endpoint the function that serves it.
 func prepare(endpoints []Endpoint) (servers map[*http.Server]*Server, serve []func(net.Listener) error, err error) {
 	if len(endpoints) == 0 {
 		return nil, nil, fmt.Errorf("httpdrain: no Endpoint, but a server needs an address: %w", os.ErrInvalid)
@@ -162,7 +162,7 @@ func awaitEnd(ctx context.Context, p *handover.Process, hangup <-chan os.Signal,
 	}
 }
 
-// upgrade starts a successor on SIGHUP, until one serves. A SIGHUP that arrives meanwhile waits in the channel.
+// upgrade starts a successor on SIGHUP, until one serves. A SIGHUP that arrives during an upgrade stays in the channel.
 func upgrade(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, timeout time.Duration, log *slog.Logger) {
 	if timeout <= 0 {
 		timeout = time.Minute // as in handover

@@ -176,7 +176,7 @@ type drainCase struct {
 	tls      bool
 }
 
-// isNamed reports whether the documentation of Drain names the case: the client cannot be told.
+// isNamed reports whether the documentation of Drain names the case as one in which the client cannot be asked.
 func (c drainCase) isNamed() bool {
 	switch c.point {
 	case written:

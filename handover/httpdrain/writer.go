@@ -178,8 +178,8 @@ func (w *writer) panics() {
 	}
 }
 
-// closeAfterReply makes net/http close an HTTP/1 connection after the response, and tell the client so if the header
-// has not been sent. The connection stays open for half a second, in which net/http waits for the rest of the
+// closeAfterReply makes net/http close an HTTP/1 connection after the response, and announce that to the client if the
+// header has not been sent. The connection stays open for half a second, in which net/http waits for the rest of the
 // request. If net/http no longer does so, TestDrainAgainstShutdown fails.
 func closeAfterReply(w http.ResponseWriter) {
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
