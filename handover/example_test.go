@@ -146,7 +146,7 @@ func ExampleProcess_Listen() {
 	go func() { log.Fatal(http.Serve(l, nil)) }()
 }
 
-// A successor that cannot read its configuration tells its predecessor so.
+// A successor that cannot read its configuration reports the error to its predecessor.
 func ExampleProcess_Fail() {
 	run := func(ctx context.Context) (err error) {
 		p, err := handover.Start(ctx, "/run/app/handover.sock")

@@ -46,8 +46,8 @@ func talk(p *peer, script string, files ...syscall.Conn) {
 	_ = p.conn.CloseWrite()
 }
 
-// The successor's messages come from the script. It replaces the predecessor only with hello, ready and another
-// message.
+// The script contains the successor's messages. The successor replaces the predecessor only with hello, ready and
+// another message.
 func FuzzPredecessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string) {
 		file := toSend(t)
@@ -62,8 +62,9 @@ func FuzzPredecessor(f *testing.F) {
 	})
 }
 
-// The predecessor's messages come from the script. Then it dies or, if revokes is true, writes into its pipe that the
-// attempt has failed. In the second case, the successor serves only if it has received sockets and go.
+// The script contains the predecessor's messages. After them, the predecessor dies or, if revokes is true, writes into
+// its pipe that the attempt has failed. In the second case, the successor serves only if it has received sockets and
+// go.
 func FuzzSuccessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string, revokes bool) {
 		file := toSend(t)

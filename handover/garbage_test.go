@@ -14,8 +14,8 @@ import (
 	"github.com/scm-rights/scm/framed"
 )
 
-// garbage lists what a process can send instead of the next message. It ends the stream, is an abort with other fields
-// that are wrong, or counts as another message.
+// garbage lists what a process can send instead of the next message. Each entry ends the stream, is an abort with wrong
+// fields, or counts as another message.
 var garbage = []struct {
 	what        string
 	ends, abort bool

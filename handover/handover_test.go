@@ -533,7 +533,7 @@ func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	}
 }
 
-// While this process was stopped, the predecessor died, and the time that it had for that has passed.
+// The predecessor died while this process was stopped, and deathTime is over when the process continues.
 func TestReadyAfterAPause(t *testing.T) {
 	old := deathTime
 	deathTime = 0
@@ -884,7 +884,7 @@ func TestConfigListen(t *testing.T) {
 	}
 }
 
-// A successor cannot have what a program adds to a listener, so the first process does not have it either.
+// A successor does not get what a program adds to a listener, so the first process does not get it either.
 func TestListenersAreTheSameInEachProcess(t *testing.T) {
 	noLeak(t)
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
@@ -924,7 +924,7 @@ func TestListenersAreTheSameInEachProcess(t *testing.T) {
 	}
 }
 
-// The first process rejects a listener if its successors could not have the same.
+// The first process rejects a listener if its successors could not get the same one.
 func TestConfigListenRejectsOtherTypes(t *testing.T) {
 	noLeak(t)
 	var made net.Listener

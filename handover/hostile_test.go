@@ -93,7 +93,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// What a rejected process has sent is still in the receive queue when the connection is closed.
+// The message of a rejected process is still in the receive queue when the connection is closed.
 func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 	noLeak(t)
 	sent := make(chan bool)

@@ -95,7 +95,7 @@ func isGone(err error) bool {
 type peer struct {
 	conn         *scm.Conn
 	pid          int // 0 if unknown
-	pidfd        int // -1 if there is none
+	pidfd        int // or -1
 	in           *framed.Reader
 	disconnected chan struct{} // closed by disconnect
 }
@@ -209,7 +209,7 @@ func read(in io.Reader, types []string) (m message, err error) {
 	}
 	err = json.Unmarshal(text, &m)
 	switch {
-	case m.Type == "abort": // whatever is wrong with its other fields
+	case m.Type == "abort": // even if its other fields are wrong
 		return m, &abortError{m.Reason}
 	case err != nil:
 		return m, messageError{fmt.Errorf("received an invalid message: %w", err)}

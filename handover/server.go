@@ -39,7 +39,7 @@ type attempt struct {
 	over chan struct{} // closed when the attempt has succeeded or failed
 }
 
-// wait waits until the attempt, if there is one, has ended.
+// wait waits until the attempt, if any, has ended.
 func (a *attempt) wait() {
 	if a != nil {
 		<-a.over

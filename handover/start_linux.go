@@ -26,7 +26,7 @@ func (m *manager) start(cmd *exec.Cmd) (wait func() error, err error) {
 	}
 	// The successor has a new watchdog, but libraries ignore it if WATCHDOG_PID names another process.
 	cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
-	// Without the others, nobody would tell the manager that the successor is the main process.
+	// Without the others, the manager would not learn that the successor is the main process.
 	for _, name := range []string{"NOTIFY_SOCKET", "INVOCATION_ID", "FDSTORE"} {
 		value, set := os.LookupEnv(name)
 		if set && !slices.ContainsFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {

@@ -32,7 +32,7 @@ const (
 	gotAnswer                    // ready of a successor, then any message but abort, or go of the predecessor
 	gotFailure                   // the attempt: an abort, the end of the stream, a deadline, or this process gives up
 	peerDied                     // the predecessor, which :life proves
-	gotMain                      // the service manager, if there is one, knows which process is the main one
+	gotMain                      // the service manager, if any, knows which process is the main one
 	callReady
 	callClose
 	callUpgrade
