@@ -29,7 +29,7 @@ func enterable(dir string) bool {
 	return false
 }
 
-// killLeft kills the processes that tests have left whose TMPDIR is the directory or below it.
+// killLeft kills the processes that tests left running: those whose TMPDIR is the directory or below it.
 func (r *run) killLeft(dir string) {
 	r.Lock()
 	quiet := r.interrupted != nil
@@ -50,10 +50,10 @@ func (r *run) killLeft(dir string) {
 	}
 }
 
-// clean kills the processes that tests have left, and removes the directory.
+// clean kills the processes that tests left running, and removes the directory.
 func (r *run) clean() {
 	r.killLeft(r.temporary)
-	// What a test has mounted must not be removed.
+	// Never remove the files of a file system that a test has mounted.
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	dir, err := filepath.EvalSymlinks(r.temporary)
 	r.note(err)
@@ -86,7 +86,7 @@ func processes(dir string) map[int]string {
 	left := map[int]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
-		environment, _ := os.ReadFile(file) // none of a process that has ended, or that is another user's
+		environment, _ := os.ReadFile(file) // empty if the process has ended or belongs to another user
 		if !bytes.Contains(environment, []byte("TMPDIR="+dir+"/")) && !bytes.Contains(environment, []byte("TMPDIR="+dir+"\x00")) {
 			continue
 		}

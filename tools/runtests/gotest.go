@@ -127,8 +127,8 @@ func (p *goPackage) ended() (n int) {
 	return n
 }
 
-// results returns the results of the package. If the run was interrupted, what did not end counts for nothing:
-// neither events nor records are read after that.
+// results returns the results of the package. If the run was interrupted, tests that did not end are not counted,
+// because no events or records are read after that.
 func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) {
 	lacks := map[string]testrecord.Record{}
 	specs, began, dry, ended := map[string]testrecord.Record{}, false, false, false
@@ -165,8 +165,8 @@ func (p *goPackage) results(limit time.Duration, interrupted bool) (all []test) 
 		notEnded = fmt.Sprintf("it reached the time limit of %v", limit)
 	}
 	if !interrupted && p.last != "" {
-		// The package has no end. If a program ends in the middle of a test, the end of the package has the name of
-		// the test.
+		// The package has no final event. If a program ends in the middle of a test, the final event of the package
+		// names the test.
 		p.tests[p.last].state = "run"
 	}
 	if !dry {

@@ -127,7 +127,7 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// After an interrupt, nobody is accused of what did not end.
+// After an interrupt, a test that did not end does not count as failed.
 func TestInterruptedResults(t *testing.T) {
 	p := packageOf([]string{"start", "run A", "pass A", "run B", "fail B", "run C", "run TestSuite"}, record(testrecord.Begin, "", ""),
 		record(testrecord.Spec, "a", "failed"))

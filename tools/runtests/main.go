@@ -14,9 +14,9 @@
 // or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS, which is
 // build/test unless the environment sets it.
 //
-// The first SIGINT or SIGTERM goes to every part, as does the second. Twenty seconds after the first, the parts are
-// killed. What is known is printed in any case. If nothing reads what runtests prints, as after make test | head, the
-// parts get SIGTERM.
+// runtests sends the first SIGINT or SIGTERM to every part, and the second too. Twenty seconds after the first, it
+// kills the parts. It prints the results so far in any case. If nothing reads its output, as in make test | head, it
+// sends SIGTERM to the parts.
 package main
 
 import (
@@ -182,7 +182,7 @@ func (r *run) lock(signals <-chan os.Signal) error {
 // patience is how long parts may keep running after an interrupt.
 var patience = 20 * time.Second
 
-// watch waits until all parts have ended. Meanwhile, it prints their progress and forwards signals.
+// watch prints the progress of the parts and forwards signals until all have ended.
 func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 	every := 10 * time.Second
 	if r.screen.terminal {
@@ -200,7 +200,7 @@ func (r *run) watch(signals <-chan os.Signal, ended <-chan struct{}) {
 			r.screen.progress(r.progress())
 		case s := <-signals:
 			if s == unix.SIGPIPE && r.interrupted != nil {
-				continue // each line that is printed sends one
+				continue // each printed line raises one
 			}
 			if r.interrupted == nil {
 				r.readRecords()

@@ -23,8 +23,8 @@ type part struct {
 	Exec    string   // a command that runs a test program
 
 	// If a part with cgo runs the same packages, because there is a C compiler, then this one runs only those whose
-	// tests depend on the package Using, without those in Same. Another user runs all that depend on it, or on one of
-	// UserUsing.
+	// tests depend on the package Using, without those in Same. A part for another user runs all that depend on Using,
+	// or on one of UserUsing.
 	Using           string
 	Same, UserUsing []string
 
@@ -87,7 +87,7 @@ var parts = []part{
 	// The programs in C and Rust run the catalogue with package scm on both backends.
 	{Name: "partners", Command: []string{goCommand, "run", "./tools/buildpeers", "-partners"}, Show: true, Alone: true, After: []string{"setup", "setup-c"}},
 
-	// Two parts for each backend, so that the table of the partners stands early.
+	// Two parts for each backend, so that the table of the partners is printed early.
 	{Name: "catalogue-cgo", Packages: []string{"."}, Flags: catalogue, Backend: "cgo", NeedsC: true},
 	{Name: "catalogue-purego", Packages: []string{"."}, Flags: catalogue, Backend: "purego", Tags: "scm_purego", AsUser: true},
 	{Name: "scm-cgo", Packages: []string{"."}, Flags: others, Backend: "cgo", NeedsC: true},

@@ -246,8 +246,8 @@ func (p *running) environment(tmp, records string, partners bool) []string {
 		env = append(env, "SCM_PARTNERS="+filepath.Join(root, "build/peers/partners.json"))
 	}
 	if len(p.Packages) > 0 {
-		// The compiler is faster with less garbage collection, which the tests have as usual. The linker is faster
-		// without debugging information, also for the programs that tests build.
+		// Less garbage collection makes the compiler faster. For the tests, -exec unsets GOGC. Leaving out debugging
+		// information makes the linker faster, also for the programs that tests build.
 		env = append(env, testrecord.Variable+"="+records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
 	}
 	return append(env, p.Env...)
@@ -308,7 +308,7 @@ func (r *run) start(p *running, cmd *exec.Cmd, tmp string, log *logFile) error {
 	readers.Add(2)
 	go func() { defer readers.Done(); r.readOutput(p, out, log, len(p.Packages) > 0) }()
 	go func() { defer readers.Done(); r.readOutput(p, errs, log, false) }()
-	// A process that the command has left can keep its output open.
+	// A process that the command left running can keep its output open.
 	for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 	kill := time.AfterFunc(time.Second, func() { r.killLeft(tmp) })

@@ -227,7 +227,7 @@ func TestCommands(t *testing.T) {
 		"\nfailed: tap-red: tap-red\n", "\nfailed: tap-none: tap-none\n", "\nfailed: nothing: nothing\n", "no package")
 }
 
-// If the go command starts no test, it says why.
+// If the go command starts no test, the reason is printed.
 func TestUnstarted(t *testing.T) {
 	startToys(t, "unstarted").end(t, 1, "0 passed, 1 failed, 0 skipped", "\nfailed: unstarted: toy/good\n    it did not end\n    invalid value")
 }
@@ -329,12 +329,12 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A process that a command has left, and that keeps its output open, does not keep the run from ending.
+// A process that a command left running, and that keeps its output open, does not keep the run from ending.
 func TestLeavesProcesses(t *testing.T) {
 	startToys(t, "leaves").end(t, 1, "0 passed, 1 failed, 0 skipped", "a.go:1: wrong", "killed a process that the tests left running: ", " sleep 600\n")
 }
 
-// After an interrupt, neither does one that the run cannot find.
+// After an interrupt, neither does such a process that the run cannot find.
 func TestHiddenProcess(t *testing.T) {
 	r := startToys(t, "hides", "TOYS_PATIENCE=1s")
 	pid := r.started(t)
@@ -343,7 +343,7 @@ func TestHiddenProcess(t *testing.T) {
 	r.end(t, 130, "0 passed, 1 failed, 0 skipped", "\ninterrupted during hides\n")
 }
 
-// A run whose output is not read, as after make test | head, ends its tests, and leaves nothing.
+// A run whose output is not read, as in make test | head, ends its tests, and leaves no files or processes.
 func TestNothingReads(t *testing.T) {
 	r := startToys(t, "tap")
 	r.end(t, 0, "1 passed, 0 failed, 0 skipped")
@@ -409,7 +409,7 @@ func TestResultsCannotBeWritten(t *testing.T) {
 	startToys(t, "green", "RESULTS="+full).end(t, 1, "4 passed, 1 failed, 1 skipped", "green.log: no space left on device")
 }
 
-// On a terminal, one line is rewritten. Elsewhere, each ends.
+// On a terminal, the progress line is rewritten. Elsewhere, each ends with a newline.
 func TestProgress(t *testing.T) {
 	p := &running{part: part{Name: "a", Packages: []string{"./..."}}, packages: map[string]*goPackage{"p": packageOf([]string{"start", "run A", "pass A", "pass"}), "q": newPackage("q")}}
 	if got, want := p.progress(), "a: 1 test, 1 of 2 packages"; got != want {

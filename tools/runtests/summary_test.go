@@ -67,7 +67,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// However many tests fail, the end fits on a screen.
+// The end of the output fits on a screen, no matter how many tests fail.
 func TestSummaryIsShort(t *testing.T) {
 	var text strings.Builder
 	parts := []*outcome{{Name: "cgo", Tests: slices.Repeat([]test{{Name: "A", State: failed}}, 999)}}
@@ -76,7 +76,7 @@ func TestSummaryIsShort(t *testing.T) {
 	}
 }
 
-// What a run writes, -sum adds up to the same.
+// -sum computes the same totals from the files that a run writes.
 func TestSum(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "test")
 	parts := []*outcome{{Name: "cgo", Backend: "cgo", Tests: append(specs(3, passed, "nix", ""), specs(2, failed, "nix", "line\nline")...)}}
