@@ -3,15 +3,20 @@
 package repotest
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
@@ -172,4 +177,77 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 		Expect(contents(".github/workflows/ci.yml")).To(ContainSubstring("\n      - run: " + pair + "\n"))
 		Expect(contents(".ci/run")).To(ContainSubstring("\nrun make setup\nmachines &>build/ci/machines.log &\nrun " + pair + "\nrun " + test + "\n"))
 	})
+})
+
+var _ = Describe(".ci/run", Label("tree"), func() {
+	// A step that waits, one that waits in the background, and a process that ignores signals.
+	const toyMake = `#!/bin/sh
+case $1 in test | proof-kernels) ;; *) exit ;; esac
+trap 'exit 2' INT TERM
+(trap '' INT TERM; exec sleep 600) &
+>build/$1.waits
+wait
+`
+	const toyGo = `#!/bin/sh
+case $1 in build) printf '#!/bin/sh\necho "$@"\n' >build/runtests; chmod +x build/runtests ;; esac
+`
+
+	for _, signal := range []struct {
+		name   string
+		number unix.Signal
+		times  int
+		group  bool // as ctrl-C
+		status int
+	}{
+		{"SIGINT", unix.SIGINT, 1, false, 130},
+		{"ctrl-C", unix.SIGINT, 1, true, 130},
+		{"ctrl-C twice", unix.SIGINT, 2, true, 130},
+		{"SIGTERM", unix.SIGTERM, 1, false, 143},
+		{"SIGTERM to its process group", unix.SIGTERM, 1, true, 143},
+	} {
+		It("ends on "+signal.name+", and leaves no process", func() {
+			tree := GinkgoT().TempDir()
+			goTool{dir: tree}.writeFiles(map[string]string{".ci/run": contents(".ci/run"), "bin/make": toyMake, "bin/go": toyGo})
+			Expect(os.Chmod(tree+"/bin/make", 0o700)).To(Succeed())
+			Expect(os.Chmod(tree+"/bin/go", 0o700)).To(Succeed())
+			marker := "CI_TOYS=" + tree
+			left := func() (pids []int) {
+				for _, file := range ok(filepath.Glob("/proc/[0-9]*/environ")) {
+					if environment, _ := os.ReadFile(file); bytes.Contains(environment, []byte(marker)) { // empty in a zombie
+						pids = append(pids, ok(strconv.Atoi(filepath.Base(filepath.Dir(file)))))
+					}
+				}
+				return pids
+			}
+			DeferCleanup(func() {
+				for _, pid := range left() {
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
+			})
+			var out bytes.Buffer
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			script := exec.CommandContext(ctx, "bash", tree+"/.ci/run")
+			script.WaitDelay = time.Second
+			script.Env = append(os.Environ(), marker, "PATH="+tree+"/bin:"+os.Getenv("PATH"))
+			script.Stdout, script.Stderr = &out, &out
+			script.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+			Expect(script.Start()).To(Succeed())
+			for _, step := range []string{"test", "proof-kernels"} {
+				Eventually(tree + "/build/" + step + ".waits").WithTimeout(time.Minute).Should(BeAnExistingFile())
+			}
+			to := script.Process.Pid
+			if signal.group {
+				to = -to
+			}
+			for range signal.times {
+				Expect(unix.Kill(to, signal.number)).To(Succeed())
+			}
+			Expect(script.Wait()).NotTo(Succeed())
+			Expect(script.ProcessState.ExitCode()).To(Equal(signal.status), out.String())
+			Expect(out.String()).To(HaveSuffix("\ninterrupted during proof-kernels test\n-sum .ci/run -failed 2 build/test/*.json\n"))
+			Expect(out.String()).NotTo(ContainSubstring("test-rest"), "the next step")
+			Eventually(left).Should(BeEmpty())
+		})
+	}
 })
