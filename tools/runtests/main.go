@@ -103,7 +103,7 @@ func (r *run) main() int {
 	if failure != nil {
 		s.errors = append(s.errors, failure.Error())
 	} else if err := s.write(filepath.Join(r.results, r.plan)); err != nil {
-		s.errors = append(s.errors, err.Error())
+		s.errors = append(s.errors, ofResults(err).Error())
 	}
 	s.errors = append(s.errors, r.errors...)
 	if r.interrupted != nil && failure == nil {
@@ -124,13 +124,8 @@ func (r *run) prepare(signals <-chan os.Signal) (err error) {
 	if err := r.lock(signals); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.results, 0o777); err != nil {
-		return err
-	}
-	for _, old := range []string{".json", ".xml"} {
-		if err := os.RemoveAll(filepath.Join(r.results, r.plan+old)); err != nil {
-			return err
-		}
+	if err := r.prepareResults(); err != nil {
+		return ofResults(err)
 	}
 	dir := os.TempDir()
 	if slices.ContainsFunc(r.parts, func(p *running) bool { return p.asUser() != "" }) && !enterable(dir) {
@@ -138,6 +133,30 @@ func (r *run) prepare(signals <-chan os.Signal) (err error) {
 	}
 	r.temporary, err = temporary(dir)
 	return err
+}
+
+// prepareResults creates the directory RESULTS, and removes the results of the last run of the plan.
+func (r *run) prepareResults() error {
+	if err := os.MkdirAll(r.results, 0o777); err != nil {
+		return err
+	}
+	if err := unix.Access(r.results, unix.W_OK); err != nil { // before tests run in vain
+		return &os.PathError{Op: "access", Path: r.results, Err: err}
+	}
+	for _, old := range []string{".json", ".xml"} {
+		if err := os.RemoveAll(filepath.Join(r.results, r.plan+old)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofResults says that an error is about the directory RESULTS.
+func ofResults(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot write to RESULTS: %w", err)
 }
 
 // temporary creates a directory with the mode of /tmp, because tests run programs in it as other users.

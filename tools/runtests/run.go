@@ -223,7 +223,7 @@ func (r *run) execute(p *running) error {
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	log, err := newLog(filepath.Join(r.results, p.Name+".log"))
 	if err != nil {
-		return err
+		return ofResults(err)
 	}
 	r.Lock()
 	p.log, p.records = log.name, records
@@ -231,7 +231,7 @@ func (r *run) execute(p *running) error {
 	defer func() {
 		r.Lock()
 		defer r.Unlock()
-		r.note(log.close())
+		r.note(ofResults(log.close()))
 	}()
 	log.Write([]byte(strings.Join(command, " ") + "\n"))
 	return r.start(p, cmd, tmp, log)

@@ -399,14 +399,17 @@ func TestResultsCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(full+"/file", nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	startToys(t, "tap", "RESULTS="+full+"/file").end(t, 1, "0 passed, 1 failed, 0 skipped", "/file: not a directory")
+	startToys(t, "tap", "RESULTS="+full+"/file").end(t, 1, "0 passed, 1 failed, 0 skipped", "cannot write to RESULTS: mkdir "+full+"/file: not a directory")
 	for name, to := range map[string]string{"tap.log": ".", "green.log": "/dev/full"} {
 		if err := os.Symlink(to, filepath.Join(full, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	startToys(t, "tap", "RESULTS="+full).end(t, 1, "0 passed, 1 failed, 0 skipped", "tap.log: is a directory")
-	startToys(t, "green", "RESULTS="+full).end(t, 1, "4 passed, 1 failed, 1 skipped", "green.log: no space left on device")
+	startToys(t, "tap", "RESULTS="+full).end(t, 1, "0 passed, 1 failed, 0 skipped", "cannot write to RESULTS: open "+full+"/tap.log: is a directory")
+	startToys(t, "green", "RESULTS="+full).end(t, 1, "4 passed, 1 failed, 1 skipped",
+		"cannot write to RESULTS: write "+full+"/green.log: no space left on device")
+	// A file system that is always mounted, and cannot be written to, even by root.
+	startToys(t, "tap", "RESULTS=/proc/self").end(t, 1, "0 passed, 1 failed, 0 skipped", "cannot write to RESULTS: access /proc/self: ")
 }
 
 // On a terminal, the progress line is rewritten. Elsewhere, each ends with a newline.
