@@ -13,6 +13,7 @@
 #   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GO=…       the go command
+#   CC=…       the C compiler, as for go build. It must work. Without CC and a compiler in PATH, what needs one is skipped
 
 include tools/common.mk
 

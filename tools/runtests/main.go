@@ -65,7 +65,10 @@ func main() {
 	}
 	r := newRun(flag.Arg(0), names, parts)
 	if *list {
-		r.list()
+		if err := r.list(); err != nil {
+			fmt.Fprintln(os.Stderr, "runtests:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(r.main())
@@ -116,8 +119,11 @@ func (r *run) main() int {
 	return status
 }
 
-// prepare acquires the lock and creates the directories.
+// prepare finds the compiler, acquires the lock and creates the directories.
 func (r *run) prepare(signals <-chan os.Signal) (err error) {
+	if err := r.findCompiler(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll("build", 0o777); err != nil {
 		return err
 	}
@@ -254,7 +260,10 @@ func (r *run) interruption() string {
 }
 
 // list prints the parts of the plan and their commands.
-func (r *run) list() {
+func (r *run) list() error {
+	if err := r.findCompiler(); err != nil {
+		return err
+	}
 	for _, p := range r.parts {
 		if why := r.skips(context.Background(), p); why != "" {
 			fmt.Printf("%s: skipped: %s\n", p.Name, why)
@@ -264,14 +273,15 @@ func (r *run) list() {
 		if len(p.Packages) > 0 {
 			packages, err := r.packagesOf(context.Background(), p)
 			if err != nil {
-				fmt.Println(err)
+				return err
 			}
 			var names []string
 			for _, q := range packages {
 				names = append(names, q.name)
 			}
-			command = p.goTest(names)
+			command = r.goTest(p, names)
 		}
 		fmt.Printf("%s: %s\n", p.Name, strings.Join(command, " "))
 	}
+	return nil
 }

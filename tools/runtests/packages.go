@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -30,7 +29,7 @@ const ginkgo = "github.com/onsi/ginkgo/v2"
 func (r *run) packagesOf(ctx context.Context, p *running) (all []*goPackage, err error) {
 	args := []string{"-C", filepath.Join(".", p.Dir), "list", "-e", "-test", "-json=Dir,ImportPath,DepOnly,Incomplete,TestGoFiles,XTestGoFiles,TestImports,XTestImports,Deps"}
 	cmd := exec.CommandContext(ctx, goCommand)
-	cmd.Env = append(os.Environ(), p.Env...)
+	cmd.Env = append(r.environ(), p.Env...)
 	if p.asUser() != "" {
 		cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOGC=400")
 		args = append(args, "-export", "-trimpath", "-deps")
@@ -92,7 +91,7 @@ func (r *run) includes(p *running, path string, deps []string, unknown bool) boo
 	}
 	uses := func(name string) bool { return unknown || slices.Contains(deps, name) }
 	switch {
-	case p.Using == "" || !r.hasC:
+	case p.Using == "" || r.noC != "":
 		return true
 	case p.asUser() != "":
 		return uses(p.Using) || slices.ContainsFunc(p.UserUsing, uses)

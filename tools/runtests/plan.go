@@ -28,11 +28,12 @@ type part struct {
 	Using           string
 	Same, UserUsing []string
 
-	NeedsC bool     // without a C compiler, the part is skipped
-	AsUser bool     // if AS_USER is set, this command runs the part as another user
-	Show   bool     // print all of its output at once, not only failures
-	After  []string // parts of the plan that must end before it begins
-	Alone  bool     // no other part runs at the same time
+	Installs bool     // it installs tools. If SETUP=0, the part is left out
+	NeedsC   bool     // without a C compiler, the part is skipped
+	AsUser   bool     // if AS_USER is set, this command runs the part as another user
+	Show     bool     // print all of its output at once, not only failures
+	After    []string // parts of the plan that must end before it begins
+	Alone    bool     // no other part runs at the same time
 }
 
 // atOnce is how many parts run at the same time. It is more than one because tests spend a third of their time
@@ -82,8 +83,8 @@ const pure = module + "/internal/pure"
 var inspecting = []string{module + "/internal/procfs", module + "/interop/reference"}
 
 var parts = []part{
-	{Name: "setup", Command: []string{"tools/setup", "interop"}, Show: true, Alone: true},
-	{Name: "setup-c", Command: []string{"tools/setup", "c"}, Show: true, Alone: true},
+	{Name: "setup", Command: []string{"tools/setup", "interop"}, Installs: true, Show: true, Alone: true},
+	{Name: "setup-c", Command: []string{"tools/setup", "c"}, Installs: true, Show: true, Alone: true},
 	// The programs in C and Rust run the catalogue with package scm on both backends.
 	{Name: "partners", Command: []string{goCommand, "run", "./tools/buildpeers", "-partners"}, Show: true, Alone: true, After: []string{"setup", "setup-c"}},
 

@@ -38,7 +38,7 @@ type run struct {
 	temporary string
 	screen    *screen
 	began     time.Time
-	hasC      bool
+	noC       string          // why C cannot be compiled, or ""
 	ctx       context.Context // until an interrupt
 	cancel    context.CancelFunc
 
@@ -83,13 +83,7 @@ func newRun(plan string, names []string, from []part) *run {
 		i := slices.IndexFunc(from, func(p part) bool { return p.Name == name })
 		r.parts = append(r.parts, &running{part: from[i], packages: map[string]*goPackage{}, read: map[string]int64{}, seen: map[string]bool{}})
 	}
-	r.hasC = goEnv("CGO_ENABLED") == "1"
 	return r
-}
-
-func goEnv(name string) string {
-	out, _ := exec.Command(goCommand, "env", name).Output()
-	return strings.TrimSpace(string(out))
 }
 
 // schedule runs the parts in order, up to atOnce at a time, and returns when all have ended.
@@ -132,8 +126,8 @@ func (r *run) next() *running {
 
 // skips returns why a part cannot run here.
 func (r *run) skips(ctx context.Context, p *running) string {
-	if p.NeedsC && !r.hasC {
-		return "no C compiler (" + goEnv("CC") + ") in PATH"
+	if p.NeedsC && r.noC != "" {
+		return r.noC
 	}
 	if p.Dir == "" {
 		return ""
@@ -168,12 +162,15 @@ func (p *running) asUser() string {
 // runPart runs a part.
 func (r *run) runPart(p *running) {
 	why := r.skips(r.ctx, p)
-	if p.Name == "setup" && os.Getenv("SETUP") == "0" {
+	if p.Installs && os.Getenv("SETUP") == "0" {
 		why = "SETUP=0"
 	}
 	var err error
 	if why == "" {
 		err = r.execute(p)
+	}
+	if p.Installs && err == nil {
+		err = r.findCompiler() // it may have been installed
 	}
 	r.Lock()
 	defer r.Unlock()
@@ -213,13 +210,13 @@ func (r *run) execute(p *running) error {
 			p.names = append(p.names, q.name)
 		}
 		r.Unlock()
-		command = p.goTest(p.names)
+		command = r.goTest(p, p.names)
 	}
 	if user := p.asUser(); user != "" {
 		command = append([]string{user}, command...)
 	}
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = p.environment(tmp, records, r.hasC && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }))
+	cmd.Env = r.environment(p, tmp, records)
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	log, err := newLog(filepath.Join(r.results, p.Name+".log"))
 	if err != nil {
@@ -238,10 +235,10 @@ func (r *run) execute(p *running) error {
 }
 
 // environment returns the environment of the command of a part.
-func (p *running) environment(tmp, records string, partners bool) []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
+func (r *run) environment(p *running, tmp, records string) []string {
+	env := slices.DeleteFunc(r.environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
 	env = append(env, "TMPDIR="+tmp)
-	if partners {
+	if r.noC == "" && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }) {
 		root, _ := os.Getwd()
 		env = append(env, "SCM_PARTNERS="+filepath.Join(root, "build/peers/partners.json"))
 	}
@@ -263,7 +260,7 @@ func limit() time.Duration {
 }
 
 // goTest returns the command that tests packages. It turns vet off, because make lint runs it.
-func (p *running) goTest(packages []string) []string {
+func (r *run) goTest(p *running, packages []string) []string {
 	command := []string{goCommand, "test"}
 	if p.Dir != "" {
 		command = append(command, "-C", p.Dir)
@@ -277,7 +274,7 @@ func (p *running) goTest(packages []string) []string {
 	if p.Tags != "" {
 		command = append(command, "-tags="+p.Tags)
 	}
-	if p.asUser() != "" && goEnv("CGO_ENABLED") == "1" {
+	if p.asUser() != "" && r.noC == "" {
 		command = append(command, "-short") // skips long tests whose result does not depend on the user
 	}
 	return slices.Concat(command, packages, p.Flags)
@@ -472,7 +469,7 @@ func (r *run) finish(p *running) {
 		return
 	case p.skipped != "":
 		t := test{Name: p.Name, State: skipped, Why: p.skipped}
-		if p.NeedsC && !r.hasC {
+		if p.NeedsC && r.noC != "" && r.noC != noCgo {
 			t.Missing = "C compiler"
 		}
 		p.tests = []test{t}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // toys are the files of a module whose packages end in different ways.
@@ -97,7 +99,9 @@ var toyParts = []part{
 	{Name: "unstarted", Packages: []string{"./good"}, Flags: []string{"-covermode=none"}},
 	{Name: "shows", Command: []string{"sh", "-c", "for i in $(seq 600); do echo $i; sleep 1; done"}, Show: true},
 	{Name: "hides", Command: []string{"sh", "-c", "trap '' INT; env -i setsid sleep 600 & echo $! >\"$WAITS\"; wait"}},
-	{Name: "c", Command: []string{"true"}, NeedsC: true},
+	{Name: "c", Command: []string{"sh", "-c", "exit"}, NeedsC: true},
+	{Name: "off", Command: []string{"sh", "-c", `[ "$CGO_ENABLED" = 0 ]`}},
+	{Name: "installs", Command: []string{"sh", "-c", `mv "$BIN/not-installed" "$BIN/gcc"`}, Installs: true, Alone: true},
 	{Name: "other", Dir: "other", Packages: []string{"./..."}},
 }
 
@@ -154,7 +158,7 @@ func (r *toyRun) command(t *testing.T, plan string, env ...string) {
 	}
 	r.Cmd = exec.Command(self)
 	r.Dir = r.dir
-	r.Env = append(os.Environ(), "CI=", "AS_USER=", "SLOW=", "GOFLAGS=-trimpath", "RESULTS="+r.results, "TMPDIR="+r.dir+"/tmp", "WAITS="+r.dir+"/waits.pid", toyPlan+"="+plan)
+	r.Env = append(os.Environ(), "CI=", "AS_USER=", "SLOW=", "CC=", "CGO_ENABLED=", "GOFLAGS=-trimpath", "RESULTS="+r.results, "TMPDIR="+r.dir+"/tmp", "WAITS="+r.dir+"/waits.pid", toyPlan+"="+plan)
 	r.Env = append(r.Env, env...)
 }
 
@@ -242,14 +246,63 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-func TestWithoutCompiler(t *testing.T) {
+// binOf returns a directory for PATH that has only these programs.
+func binOf(t *testing.T, programs ...string) string {
+	t.Helper()
 	bin := t.TempDir()
-	path, err := exec.LookPath("go")
-	if err = errors.Join(err, os.Symlink(path, bin+"/go")); err != nil {
+	for _, name := range programs {
+		path, err := exec.LookPath(name)
+		if err = errors.Join(err, os.Symlink(path, filepath.Join(bin, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bin
+}
+
+// script writes a shell script.
+func script(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	startToys(t, "tap c", "PATH="+bin+":/usr/bin", "CGO_ENABLED=0").end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: no C compiler", "missing: C compiler")
-	startToys(t, "tap c", "PATH="+bin+":/usr/bin", "CGO_ENABLED=0", "CI=true").end(t, 1, "1 passed, 1 failed, 1 skipped", "skipped: c: no C compiler")
+}
+
+// Without a compiler, what needs one is left out, and the reason is true.
+func TestWithoutCompiler(t *testing.T) {
+	bin := binOf(t, "go", "printf", "sh")
+	path := "PATH=" + bin
+	const parts, one, two = "tap off c", "1 passed, 0 failed, 1 skipped", "1 passed, 1 failed, 1 skipped"
+	startToys(t, parts, path).end(t, 0, one, "skipped: c: no C compiler (gcc) in PATH\n", "missing: C compiler ")
+	startToys(t, parts, path, "CI=true").end(t, 1, two, "skipped: c: no C compiler (gcc) in PATH\n")
+	off := startToys(t, parts, "CGO_ENABLED=0")
+	off.end(t, 0, one, "skipped: c: CGO_ENABLED=0\n")
+	if strings.Contains(off.printed(), "missing:") {
+		t.Error("it says that a compiler is missing")
+	}
+	script(t, bin+"/gcc", "exit 1")
+	startToys(t, parts, path).end(t, 0, one, "skipped: c: the C compiler (gcc) does not work: ", "missing: C compiler ")
+}
+
+// A compiler that the user has chosen must work, and nothing runs before it does.
+func TestChosenCompiler(t *testing.T) {
+	for _, cc := range []string{"false", "nosuch"} {
+		r := startToys(t, "tap c", "CC="+cc)
+		r.end(t, 1, "0 passed, 1 failed, 0 skipped", "\nCC="+cc+" does not work: ")
+	}
+	startToys(t, "tap c", "CC=nosuch", "CGO_ENABLED=0").end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: CGO_ENABLED=0\n")
+}
+
+// What needs a compiler runs after the part that has installed one.
+func TestInstalledCompiler(t *testing.T) {
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	bin := binOf(t, "go", "printf", "sh", "mv")
+	script(t, bin+"/not-installed", "PATH="+os.Getenv("PATH")+` exec `+gcc+` "$@"`)
+	environment := []string{"PATH=" + bin, "BIN=" + bin, "CC="}
+	startToys(t, "installs c tap", append(environment, "SETUP=0")...).end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: no C compiler (gcc) in PATH\n")
+	startToys(t, "installs c tap", append(environment, "SETUP=")...).end(t, 0, "1 passed, 0 failed, 0 skipped")
 }
 
 // A module that needs a newer Go is skipped.
@@ -495,7 +548,7 @@ func TestIncludes(t *testing.T) {
 	} {
 		for i, user := range []string{"", "as", ""} {
 			t.Setenv("AS_USER", user)
-			if got := (&run{hasC: i < 2}).includes(purego, c.path, []string{c.deps}, false); got != c.want[i] {
+			if got := (&run{noC: []string{"", "", "none"}[i]}).includes(purego, c.path, []string{c.deps}, false); got != c.want[i] {
 				t.Errorf("%s using %s, %d: got %v", c.path, c.deps, i, got)
 			}
 		}
