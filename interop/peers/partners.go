@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// PartnersVariable is an environment variable with the name of a list of the partners. make test builds them once,
-// and sets it.
+// PartnersVariable is an environment variable with the name of a list of the partners. make test builds ours once, and
+// gives the tests a list that has also those of the user's list.
 const PartnersVariable = "SCM_PARTNERS"
 
 // Partners are the peers in C and Rust that run the catalogue with package scm in its tests.

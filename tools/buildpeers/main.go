@@ -8,9 +8,10 @@
 //	go run ./tools/buildpeers -missing GROUP
 //
 // With -partners, it builds only the peers that the tests of package scm need, and writes partners.json instead of
-// peers.json. With -archive, which is for tools/dist.sh, it copies the programs for an archive and their list to DIR.
-// With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of tools/setup has
-// to install, each with its Debian packages.
+// peers.json. That list has also the user's own partners, which are in the list that $SCM_PARTNERS names. They replace
+// ours of the same names. With -archive, which is for tools/dist.sh, it copies the programs for an archive and their
+// list to DIR. With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of
+// tools/setup has to install, each with its Debian packages.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/peers"
@@ -33,9 +35,14 @@ func main() {
 	lint := flag.Bool("lint", false, "run the linters of the languages, and build nothing")
 	missing := flag.String("missing", "", "list the missing tools of a `group` of tools/setup, and build nothing")
 	flag.Parse()
-	names, name := flag.Args(), "peers.json"
+	names, name, own := flag.Args(), "peers.json", []peers.Built(nil)
 	if *partners {
-		names, name = append(peers.Partners, "scm-cgo", "scm-purego"), "partners.json"
+		name = "partners.json"
+		var err error
+		if names, own, err = readPartners(); err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -66,16 +73,35 @@ func main() {
 			os.Exit(1)
 		}
 		dir = *archive
-	} else {
+	} else if len(names) > 0 || !*partners {
 		list = peers.Build(ctx, ".", *out, names, os.Stderr)
 	}
 	file := filepath.Join(dir, name)
-	if err := peers.WriteList(file, list); err != nil {
+	if err := peers.WriteList(file, slices.Concat(own, list)); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 	summarize(os.Stdout, list)
+	for _, b := range own {
+		fmt.Printf("peers: in %s: %s\n", peers.PartnersVariable, b.Name)
+	}
 	fmt.Println("peers: the list is", file)
+}
+
+// readPartners returns the names of the peers to build for the tests of package scm, and the user's own partners.
+func readPartners() (names []string, own []peers.Built, err error) {
+	names = append(slices.Clone(peers.Partners), "scm-cgo", "scm-purego")
+	file := os.Getenv(peers.PartnersVariable)
+	if file == "" {
+		return names, nil, nil
+	}
+	if own, err = peers.ReadList(file); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", peers.PartnersVariable, err)
+	}
+	isOwn := func(name string) bool {
+		return slices.ContainsFunc(own, func(b peers.Built) bool { return b.Name == name })
+	}
+	return slices.DeleteFunc(names, isOwn), own, nil
 }
 
 // summarize prints which peers were built. It groups the peers that were not built by reason, with the command

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,5 +24,27 @@ func TestSummarize(t *testing.T) {
 		"peers: not built: php: php: exit status 1\n"
 	if text.String() != want {
 		t.Errorf("got:\n%swant:\n%s", &text, want)
+	}
+}
+
+// The user's own partners come with ours, and replace those of the same names.
+func TestReadPartners(t *testing.T) {
+	t.Setenv(peers.PartnersVariable, "")
+	ours, own, err := readPartners()
+	if err != nil || len(own) > 0 || !slices.Contains(ours, "nix") || !slices.Contains(ours, "scm-cgo") {
+		t.Errorf("got %v, %v, %v", ours, own, err)
+	}
+	file := t.TempDir() + "/list.json"
+	if err := os.WriteFile(file, []byte(`[{"name": "mine", "command": ["a"]}, {"name": "nix", "command": ["b"]}]`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(peers.PartnersVariable, file)
+	names, own, err := readPartners()
+	if err != nil || len(own) != 2 || own[0].Name != "mine" || len(names) != len(ours)-1 || slices.Contains(names, "nix") {
+		t.Errorf("got %v, %v, %v", names, own, err)
+	}
+	t.Setenv(peers.PartnersVariable, file+"x")
+	if _, _, err := readPartners(); err == nil || !strings.HasPrefix(err.Error(), "SCM_PARTNERS: open ") {
+		t.Errorf("got %v", err)
 	}
 }

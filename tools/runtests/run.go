@@ -238,14 +238,15 @@ func (r *run) execute(p *running) error {
 func (r *run) environment(p *running, tmp, records string) []string {
 	env := slices.DeleteFunc(r.environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
 	env = append(env, "TMPDIR="+tmp)
-	if r.noC == "" && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }) {
-		root, _ := os.Getwd()
-		env = append(env, "SCM_PARTNERS="+filepath.Join(root, "build/peers/partners.json"))
-	}
 	if len(p.Packages) > 0 {
 		// Less garbage collection makes the compiler faster. For the tests, -exec unsets GOGC. Leaving out debugging
 		// information makes the linker faster, also for the programs that tests build.
 		env = append(env, testrecord.Variable+"="+records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
+		// The part partners, which has built them, has added the user's own.
+		if r.noC == "" && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }) {
+			root, _ := os.Getwd()
+			env = append(env, "SCM_PARTNERS="+filepath.Join(root, "build/peers/partners.json"))
+		}
 	}
 	return append(env, p.Env...)
 }

@@ -508,6 +508,25 @@ func TestPlansHaveParts(t *testing.T) {
 	}
 }
 
+// The part that builds the partners gets the user's list, and the tests get the list that it writes.
+func TestPartners(t *testing.T) {
+	t.Setenv("SCM_PARTNERS", "mine.json")
+	partners := &running{part: part{Name: "partners", Command: []string{"true"}}}
+	tests := &running{part: part{Packages: []string{"."}}}
+	r := &run{parts: []*running{partners, tests}}
+	for p, want := range map[*running]string{partners: "mine.json", tests: "build/peers/partners.json"} {
+		got := ""
+		for _, v := range r.environment(p, "tmp", "records") {
+			if value, ok := strings.CutPrefix(v, "SCM_PARTNERS="); ok {
+				got = value // the last one holds
+			}
+		}
+		if !strings.HasSuffix(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestAgain(t *testing.T) {
 	goTests := map[string]*goPackage{module: packageOf([]string{"run A", "run A/b c"}), module + "/wire": packageOf([]string{"run A"}), module + "/proof/repotest": newPackage("")}
 	for _, c := range []struct {
