@@ -345,21 +345,23 @@ func (r *run) takeLine(p *running, line []byte, log *logFile, isJSON bool) {
 		r.takeEvent(p, e, log)
 		return
 	}
-	log.Write(line)
+	text := plain(string(line))
+	log.Write([]byte(text))
 	if p.Show {
 		r.screen.print(string(line))
 	}
-	switch text := strings.TrimSuffix(string(line), "\n"); {
+	switch {
 	case p.TAP:
-		p.tap.take(text)
+		p.tap.take(strings.TrimSuffix(text, "\n"))
 	default:
-		p.output.add(text + "\n")
+		p.output.add(strings.TrimSuffix(text, "\n") + "\n")
 	}
 }
 
 // takeEvent processes an event from go test. If a package cannot be built, its build events have the import path of
 // what was being built, and no Package.
 func (r *run) takeEvent(p *running, e event, log *logFile) {
+	e.Output = plain(e.Output)
 	if e.Package == "" {
 		if e.Output != "" {
 			log.Write([]byte(e.Output))

@@ -41,6 +41,7 @@ var toys = map[string]string{
 	"prints/a_test.go": "package a\nimport (\"fmt\"; \"testing\")\nfunc TestPrints(t *testing.T) { fmt.Print(\"--- FAIL: TestOther (0.00s)\\nFAIL\\nno newline\") }\n" +
 		"func TestAfter(t *testing.T) { fmt.Print(\"ok \") }\n",
 	"untested/untest.go": "package a\n",
+	"coloured/a_test.go": "package a\nimport (\"fmt\"; \"testing\")\nfunc TestRed(t *testing.T) { fmt.Print(\"it \\x1b[38;5;9mis\\x1b[0m red\\n\"); t.Fail() }\n",
 	"suite/a_test.go": suiteToy(`{"package":"toy/suite","kind":"begin","planned":1}
 {"package":"toy/suite","kind":"spec","name":"one","state":"passed"}
 {"package":"toy/suite","kind":"end"}
@@ -86,7 +87,8 @@ const toyPlan = "TOYS"
 
 var toyParts = []part{
 	{Name: "green", Packages: []string{"./good", "./skips", "./suite", "./prints"}},
-	{Name: "red", Packages: []string{"./..."}, Not: []string{"./good", "./waits", "./ginkgo"}},
+	{Name: "red", Packages: []string{"./..."}, Not: []string{"./good", "./waits", "./ginkgo", "./coloured"}},
+	{Name: "coloured", Packages: []string{"./coloured"}},
 	{Name: "nothing", Packages: []string{"./untested"}},
 	{Name: "waits", Packages: []string{"./waits"}},
 	{Name: "late", Packages: []string{"./good"}, After: []string{"waits"}},
@@ -229,6 +231,18 @@ func TestRed(t *testing.T) {
 func TestCommands(t *testing.T) {
 	startToys(t, "linter linter-red tap-red tap-none nothing").end(t, 1, "1 passed, 4 failed, 0 skipped", "a.go:1: wrong", "\nfailed: linter-red: linter-red\n",
 		"\nfailed: tap-red: tap-red\n", "\nfailed: tap-none: tap-none\n", "\nfailed: nothing: nothing\n", "no package")
+}
+
+// Neither the logs nor the results have colours, which Ginkgo prints to a pipe too.
+func TestColours(t *testing.T) {
+	r := startToys(t, "coloured")
+	r.end(t, 1, "0 passed, 1 failed, 0 skipped", "    it is red\n")
+	for _, name := range []string{"coloured.log", "toys.json", "toys.xml"} {
+		text, err := os.ReadFile(filepath.Join(r.results, name))
+		if err != nil || !bytes.Contains(text, []byte("it is red")) {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
 }
 
 // If the go command starts no test, the reason is printed.

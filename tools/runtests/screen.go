@@ -63,7 +63,7 @@ func (s *screen) progress(line string) {
 	s.shown = true
 }
 
-// A logFile keeps the output of a part, without colours.
+// A logFile keeps the output of a part.
 type logFile struct {
 	file *os.File
 	name string
@@ -71,6 +71,11 @@ type logFile struct {
 }
 
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// plain returns a text without colours, which Ginkgo prints also to a pipe. NetBSD's console ends lines with \r\n.
+func plain(text string) string {
+	return colour.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), "")
+}
 
 func newLog(name string) (*logFile, error) {
 	file, err := os.Create(name)
@@ -80,7 +85,7 @@ func newLog(name string) (*logFile, error) {
 // Write writes to the file. After an error it does nothing, so that a full disk does not end the tests.
 func (l *logFile) Write(text []byte) {
 	if l.err == nil {
-		_, l.err = l.file.WriteString(colour.ReplaceAllString(strings.ReplaceAll(string(text), "\r\n", "\n"), ""))
+		_, l.err = l.file.Write(text)
 	}
 }
 
