@@ -27,6 +27,7 @@ const (
 	Spec  Kind = "spec"  // a spec ended; of two records with the same name, the later one holds
 	Node  Kind = "node"  // a node of the suite, such as BeforeSuite, or the suite failed
 	Lacks Kind = "lacks" // the test or spec Name is skipped, because Missing is missing
+	Calls Kind = "calls" // the test Name has compared Count calls
 	End   Kind = "end"   // the suite ended
 )
 
@@ -40,6 +41,7 @@ type Record struct {
 	State   string          `json:"state,omitempty"` // as types.SpecState names it, such as "passed"
 	Why     string          `json:"why,omitempty"`   // the message of a failure, or the reason of a skip
 	Missing string          `json:"missing,omitempty"`
+	Count   int             `json:"count,omitempty"`
 	Labels  []string        `json:"labels,omitempty"`
 	Seconds float64         `json:"seconds,omitempty"`
 	Case    json.RawMessage `json:"case,omitempty"` // of a spec of the catalogue, its scenario.Result

@@ -17,6 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/pure"
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/proof/must"
 )
 
@@ -65,9 +66,10 @@ func TestWalk(t *testing.T) {
 		}
 		calls += s.calls()
 	}
-	// proof/identity parses this line.
-	fmt.Printf("difftest: %d calls, 0 differ\n", calls)
-	t.Logf("%.0f calls a second", float64(calls)/time.Since(began).Seconds())
+	t.Logf("%d calls, 0 differ, %.0f calls a second", calls, float64(calls)/time.Since(began).Seconds())
+	if err := testrecord.Write(testrecord.Record{Kind: testrecord.Calls, Name: t.Name(), Count: calls}); err != nil {
+		t.Fatal(err)
+	}
 	if elsewhere > 0 {
 		t.Logf("%d sequences were abandoned: %v", elsewhere, errElsewhere)
 	}

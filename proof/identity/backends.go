@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/proof/golden"
 	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
@@ -175,8 +175,6 @@ func firstLine(err error) string {
 	return line
 }
 
-var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
-
 // buildDifftest builds the test binary of proof/difftest for a target, and returns its path.
 func (p *proof) buildDifftest(t target) string {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
@@ -187,19 +185,25 @@ func (p *proof) buildDifftest(t target) string {
 
 // runDifftest runs the tests of proof/difftest, which compares the backends in one process, for the given number of
 // calls. It returns the number of calls that they have compared.
-func runDifftest(bin, dir string, calls int) int {
+func runDifftest(bin, dir string, calls int) (compared int) {
+	folder := must.Get(os.MkdirTemp("", "scm"))
+	defer os.RemoveAll(folder)
 	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=2h")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
+	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1", testrecord.Variable+"="+folder)
 	out := must.Run(cmd)
-	if strings.Contains(out, "--- SKIP") {
-		must.Failf("%w: %s", machines.ErrMissing, out)
+	for _, r := range must.Get(testrecord.ReadFolder(folder)) {
+		switch r.Kind {
+		case testrecord.Lacks:
+			must.Failf("%w: %s", machines.ErrMissing, r.Missing)
+		case testrecord.Calls:
+			compared += r.Count
+		}
 	}
-	match := differentialCalls.FindStringSubmatch(out)
-	if match == nil {
-		must.Failf("difftest printed no number of calls\n%s", out)
+	if compared == 0 {
+		must.Failf("difftest recorded no number of calls\n%s", out)
 	}
-	return must.Get(strconv.Atoi(match[1]))
+	return compared
 }
 
 // golden compares control buffers on the given architectures, or on all architectures if archs is empty.
