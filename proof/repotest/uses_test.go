@@ -94,6 +94,17 @@ var _ = Describe("a socket in a test", Label("tree"), func() {
 	})
 })
 
+var _ = Describe("a test", Label("tree"), func() {
+	It("says why it is skipped", func() {
+		silent := regexp.MustCompile(`(?m)^\s*([\w.()]+\.)?Skip(Now\(|\(""\)|\(\)).*`)
+		for _, name := range filesBelow(".") {
+			if filepath.Ext(name) == ".go" {
+				Expect(silent.FindString(contents(name))).To(BeEmpty(), name)
+			}
+		}
+	})
+})
+
 var _ = Describe("a comment", Label("tree"), func() {
 	// Pages show the code of examples, and the comments of others are their output.
 	It("is at most 120 columns wide", func() {
