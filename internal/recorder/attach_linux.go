@@ -214,13 +214,6 @@ func (t *tracer) seizeChildren(pid int, p *Process, d *descriptorTable) error {
 	return nil
 }
 
-// ended reports whether a thread has ended. When the first thread of a process ends, it stays a
-// zombie until all other threads of the process have ended.
-func ended(tid int) bool {
-	s := status(tid)
-	return s == "" || s.HasEnded()
-}
-
 // tracing reports whether the calling thread traces the thread.
 func (t *tracer) tracing(tid int) bool {
 	return status(tid).Field("TracerPid") == strconv.Itoa(unix.Gettid())

@@ -78,6 +78,13 @@ func status(pid int) procfs.Status {
 	return s
 }
 
+// ended reports whether a thread has ended. When the first thread of a process ends, it stays a
+// zombie until all other threads of the process have ended.
+func ended(tid int) bool {
+	s := status(tid)
+	return s == "" || s.HasEnded()
+}
+
 // container returns the name of the container runtime, or "" if none is detected.
 func container() string {
 	for path, name := range map[string]string{"/.dockerenv": "Docker", "/run/.containerenv": "Podman"} {
