@@ -233,7 +233,7 @@ func Validate(dir fs.FS) []error {
 		}
 		for _, st := range s.Steps {
 			reasons := map[string]bool{}
-			for _, w := range st.Answers {
+			for _, w := range st.Alternatives {
 				if w.Reason != "" && reasons[w.Reason] {
 					find("line %d: two alternatives have the same reason: %s", st.Line, w.Text)
 				}

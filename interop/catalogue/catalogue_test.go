@@ -68,7 +68,7 @@ func TestEveryWayToRefuse(t *testing.T) {
 				continue
 			}
 			ctrunc, trunc, closed, own, refused := false, false, false, false, false
-			for _, w := range st.Answers {
+			for _, w := range st.Alternatives {
 				ctrunc = ctrunc || slices.Contains(w.Line.List("flags"), "ctrunc")
 				trunc = trunc || slices.Contains(w.Line.List("flags"), "trunc")
 				closed = closed || slices.Equal(w.Line.List("fds"), []string{"closed"})

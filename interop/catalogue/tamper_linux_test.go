@@ -104,7 +104,7 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 			}
 			bad := *s
 			bad.Steps = slices.Clone(s.Steps[:i+1])
-			bad.Steps[i].Answers = []scenario.Answer{{Text: wrong.answer, Line: line}}
+			bad.Steps[i].Alternatives = []scenario.Alternative{{Text: wrong.answer, Line: line}}
 			list = append(list, tampered{&bad, st, wrong})
 		}
 		if len(list) == before {
@@ -156,15 +156,15 @@ var others = []string{"-", "99999999", "nval", "grow", "path", "cloexec", "abstr
 
 // wrongAnswers returns the answers of the other lines, and the right answer with one fault each.
 func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
-	right := st.Answers[0].Text
+	right := st.Alternatives[0].Text
 	add := func(kind, answer string) {
-		same := func(w scenario.Answer) bool {
+		same := func(w scenario.Alternative) bool {
 			return label.ReplaceAllString(w.Text, "") == label.ReplaceAllString(answer, "")
 		}
 		if (s.RunByRunner(st.Role) || strings.Contains(answer, "=*")) && !contradicts(answer, right) { // "*" matches the right value too
 			return
 		}
-		if !slices.ContainsFunc(st.Answers, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
+		if !slices.ContainsFunc(st.Alternatives, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
 			list = append(list, wrong{answer, kind})
 		}
 	}
@@ -172,7 +172,7 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 		// A scenario that goes through a table of lengths has too many other answers.
 		near := max(st.Line-other.Line, other.Line-st.Line) <= 8
 		if other.Kind == scenario.StepAnswer && (near || !s.RunByRunner(st.Role)) {
-			add("of another line", other.Answers[0].Text)
+			add("of another line", other.Alternatives[0].Text)
 		}
 	}
 	add("an error", "err EUSERS")

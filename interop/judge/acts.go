@@ -63,14 +63,14 @@ func (j *judge) judgeEarly(sd *side, st scenario.Step, saw string) {
 	if step.Line == 0 {
 		step = st // the runner is going to kill it
 	}
-	a := j.await(Await{At: At{sd.role, step}})
-	if a.missing != nil {
-		j.endPair(*a.missing, st.Line)
+	e := j.await(Await{At: At{sd.role, step}})
+	if e.missing != nil {
+		j.endPair(*e.missing, st.Line)
 	}
-	if a.Said == "unsupported" {
-		j.judgeInTurn(a)
+	if e.answer.Said == "unsupported" {
+		j.judgeInTurn(e)
 	}
-	j.noteUnjudged(a)
+	j.noteUnjudged(e)
 	if failure, ok := j.failure(sd.other, st.Line); ok {
 		j.judgeInTurn(failure)
 	}

@@ -15,12 +15,12 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// An answer is what a side has answered to the command of a step, and what has changed with it.
-type answer struct {
-	*side
-	step scenario.Step
-	fact.Answer
-	fact.Observation
+// evidence is what a side is judged by at a step: its answer, and what has changed with it.
+type evidence struct {
+	side    *side
+	step    scenario.Step
+	answer  fact.Answer
+	seen    fact.Observation
 	missing *fact.Missing // there is no answer, and nothing else is known; or nil
 }
 
@@ -40,17 +40,17 @@ type reading struct {
 }
 
 // read judges an answer by its text alone.
-func (a answer) read() (r reading) {
+func (e evidence) read() (r reading) {
 	switch {
-	case a.Said == "unsupported" && a.hasBasicCommand() && !a.refused:
+	case e.answer.Said == "unsupported" && e.side.hasBasicCommand() && !e.side.refused:
 		text := fmt.Sprintf("answered unsupported to %q, which a peer must support on each socket type in its can=, "+
-			"with a call of its own if its library has none", a.text)
+			"with a call of its own if its library has none", e.side.text)
 		return reading{formed: true, check: scenario.CheckContract, text: text, then: errCaseOver}
-	case a.Said == "unsupported":
+	case e.answer.Said == "unsupported":
 		return reading{formed: true, then: errCaseOver}
 	}
-	text, wants, wantsErr := a.forComparison()
-	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, text)
+	text, wants, wantsErr := e.forComparison()
+	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, e.side.command.Verb, text)
 	switch {
 	case err != nil:
 		return reading{fds: fds, check: scenario.CheckContract, text: err.Error(), then: ErrPairOver}
@@ -64,10 +64,10 @@ func (a answer) read() (r reading) {
 		names, why := want.Match(got)
 		if why == "" {
 			r.matches = true
-			why = a.surplus(got)
+			why = e.surplus(got)
 		}
-		order := orderOf(a.step, want)
-		if why == "" && order != "" && a.order != "" && order != a.order {
+		order := orderOf(e.step, want)
+		if why == "" && order != "" && e.side.order != "" && order != e.side.order {
 			why = "an earlier answer belongs to the other order"
 		}
 		if why == "" {
@@ -94,7 +94,7 @@ func (a answer) read() (r reading) {
 		// A library may also stop using a connection that the kernel has reported as lost.
 		lost := slices.Contains([]string{"ECONNRESET", "EPIPE"}, strings.Join(got.Words, " "))
 		r.refusal = isError && (!namesErrno || lost)
-	case a.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
+	case e.side.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
 		// The file system is full or read-only, or the file table is full. No scenario tests these errors.
 		r.then, r.text = errCaseOver, "the runner's side answered "+contract.Quote(text)
 	default:
@@ -105,11 +105,11 @@ func (a answer) read() (r reading) {
 }
 
 // orderOf returns the order of answers to which an alternative of a step belongs, or "" if it belongs to both.
-func orderOf(st scenario.Step, want scenario.Answer) string {
+func orderOf(st scenario.Step, want scenario.Alternative) string {
 	switch {
 	case want.Swapped:
 		return "swapped"
-	case slices.ContainsFunc(st.Answers, func(w scenario.Answer) bool { return w.Swapped }):
+	case slices.ContainsFunc(st.Alternatives, func(w scenario.Alternative) bool { return w.Swapped }):
 		return "first"
 	}
 	return ""
@@ -118,12 +118,12 @@ func orderOf(st scenario.Step, want scenario.Answer) string {
 // surplus returns why an answer of the runner is wrong if it reports a truncated message and no alternative of the step
 // does. In a case with a peer, the runner receives with the capacity that the scenario specifies, so the peer has sent
 // more than the scenario specifies.
-func (a answer) surplus(got contract.Line) string {
-	if a.peer.Name != scenario.RunnerName || a.setup.Case.A == a.setup.Case.B {
+func (e evidence) surplus(got contract.Line) string {
+	if e.side.peer.Name != scenario.RunnerName || e.side.setup.Case.A == e.side.setup.Case.B {
 		return ""
 	}
 	for _, flag := range got.List("flags") {
-		expected := slices.ContainsFunc(a.step.Answers, func(w scenario.Answer) bool {
+		expected := slices.ContainsFunc(e.step.Alternatives, func(w scenario.Alternative) bool {
 			return slices.Contains(w.Line.List("flags"), flag)
 		})
 		if (flag == "ctrunc" || flag == "trunc") && !expected {
@@ -170,63 +170,63 @@ func (sd *side) noteAnswer(text string) {
 	}
 }
 
-func (a answer) endsCase() bool {
-	return a.peer.Hello.Closes && IsFailure(a.Said) || a.read().then != nil
+func (e evidence) endsCase() bool {
+	return e.side.peer.Hello.Closes && IsFailure(e.answer.Said) || e.read().then != nil
 }
 
 // judgeInTurn judges an answer in its turn. If the answer does not match, and the other side has a command whose
 // failure may have closed the connection, it first waits for that: a library may close its socket before its peer
 // answers.
-func (j *judge) judgeInTurn(a answer) {
-	first := a.other.expected(a.other.asked) // before this step if this answer was taken out of turn
-	if r := a.read(); r.formed && !r.matches && first.Line >= a.step.Line {
-		if failure, ok := j.failure(a.other, a.step.Line); ok {
-			j.noteUnjudged(a)
-			a = failure
+func (j *judge) judgeInTurn(e evidence) {
+	first := e.side.other.expected(e.side.other.asked) // before this step if this answer was taken out of turn
+	if r := e.read(); r.formed && !r.matches && first.Line >= e.step.Line {
+		if failure, ok := j.failure(e.side.other, e.step.Line); ok {
+			j.noteUnjudged(e)
+			e = failure
 		}
 	}
-	j.judgeAnswer(a)
+	j.judgeAnswer(e)
 }
 
 // noteUnjudged notes an answer that is not judged, because the case ended before it. The descriptors that the answer
 // names do not count as leaks.
-func (j *judge) noteUnjudged(a answer) {
-	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, a.Said)
-	if err != nil && a.Said != "unsupported" {
-		j.find(scenario.CheckContract, a.side, 0, "answered %s to %q", contract.Quote(a.Said), a.text)
+func (j *judge) noteUnjudged(e evidence) {
+	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, e.side.command.Verb, e.answer.Said)
+	if err != nil && e.answer.Said != "unsupported" {
+		j.find(scenario.CheckContract, e.side, 0, "answered %s to %q", contract.Quote(e.answer.Said), e.side.text)
 		endCase(ErrPairOver)
 	}
-	a.noteAnswer(a.Said)
-	j.track(a, fds)
+	e.side.noteAnswer(e.answer.Said)
+	j.track(e, fds)
 }
 
 // judgeAnswer judges an answer by its text and, if that is correct, by the descriptors of the process that gave it. It
 // also ends the case if the library may have closed its socket.
-func (j *judge) judgeAnswer(a answer) {
-	a.noteAnswer(a.Said)
-	r := a.read()
-	j.track(a, r.fds)
+func (j *judge) judgeAnswer(e evidence) {
+	e.side.noteAnswer(e.answer.Said)
+	r := e.read()
+	j.track(e, r.fds)
 	if r.nothingSent {
-		j.probe(a.other, a.step.Line)
+		j.probe(e.side.other, e.step.Line)
 	}
 	switch {
 	case r.check != "":
-		j.add(a.side, scenario.Finding{Check: r.check, Line: a.step.Line, Text: r.text, Short: r.short})
+		j.add(e.side, scenario.Finding{Check: r.check, Line: e.step.Line, Text: r.text, Short: r.short})
 		endCase(r.then)
 	case r.text != "":
-		j.endNotRun("line %d: %s", a.step.Line, r.text)
+		j.endNotRun("line %d: %s", e.step.Line, r.text)
 	case r.then != nil:
-		j.endUnsupported(a.side)
+		j.endUnsupported(e.side)
 	}
-	a.side.refused = a.refused || r.refusal
-	a.side.order = cmp.Or(a.order, r.order)
-	j.received(a, r)
-	j.judgeHeld(a.side, a.step.Line)
-	j.judgeStates(a.side, a.step.Line)
-	if !a.peer.Hello.GC { // or its collector may close what is leaked before the end of the case
-		j.judgeLeaks(a.side, a.Observation, a.step.Line)
+	e.side.refused = e.side.refused || r.refusal
+	e.side.order = cmp.Or(e.side.order, r.order)
+	j.received(e, r)
+	j.judgeHeld(e.side, e.step.Line)
+	j.judgeStates(e.side, e.step.Line)
+	if !e.side.peer.Hello.GC { // or its collector may close what is leaked before the end of the case
+		j.judgeLeaks(e.side, e.seen, e.step.Line)
 	}
-	if a.failed {
+	if e.side.failed {
 		endCase(errCaseOver)
 	}
 }
@@ -259,12 +259,12 @@ const abstract = "abstract:"
 // nothing unless the runner itself takes this role in the scenario. It replaces the actual names of abstract sockets in
 // the answer with the symbolic ones from the transcript. In the alternatives, it replaces the process names A and B
 // with the actual IDs, and symbolic lengths with byte counts.
-func (a answer) forComparison() (string, []scenario.Answer, error) {
-	if !a.byRunner {
-		return a.Said, a.step.Answers, nil
+func (e evidence) forComparison() (string, []scenario.Alternative, error) {
+	if !e.side.byRunner {
+		return e.answer.Said, e.step.Alternatives, nil
 	}
-	text := strings.ReplaceAll(a.Said, abstract+a.setup.Prefix, abstract)
-	wants := slices.Clone(a.step.Answers)
+	text := strings.ReplaceAll(e.answer.Said, abstract+e.side.setup.Prefix, abstract)
+	wants := slices.Clone(e.step.Alternatives)
 	for i := range wants {
 		fields := maps.Clone(wants[i].Line.Fields)
 		for key, value := range fields {
@@ -274,7 +274,7 @@ func (a answer) forComparison() (string, []scenario.Answer, error) {
 					fields[key] = strconv.Itoa(n)
 				}
 			case "control", "creds", "pid":
-				value, err := FillInProcesses(key+"="+value, a.Owners)
+				value, err := FillInProcesses(key+"="+value, e.answer.Owners)
 				if err != nil {
 					return text, nil, err
 				}

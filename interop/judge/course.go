@@ -206,54 +206,54 @@ func (sd *side) fillIn(st scenario.Step) (string, error) {
 func (j *judge) expect(sd *side, st scenario.Step) {
 	do := Await{At: At{sd.role, st}}
 	if do.Other = sd.other.expected(st.Line); do.Other.Line > 0 {
-		do.EndsCase = func(f fact.Answer) bool { return answer{side: sd.other, step: do.Other, Answer: f}.endsCase() }
+		do.EndsCase = func(f fact.Answer) bool { return evidence{side: sd.other, step: do.Other, answer: f}.endsCase() }
 	}
-	a := j.await(do)
-	if a.missing == nil {
-		j.judgeInTurn(a)
+	e := j.await(do)
+	if e.missing == nil {
+		j.judgeInTurn(e)
 		return
 	}
-	if a.missing.Kind == fact.Silent {
-		j.probe(a.other, a.step.Line)
+	if e.missing.Kind == fact.Silent {
+		j.probe(e.side.other, e.step.Line)
 	}
-	j.endPair(*a.missing, a.step.Line)
+	j.endPair(*e.missing, e.step.Line)
 }
 
 // await waits for an answer, and then looks at the descriptors that it names.
-func (j *judge) await(do Request) (a answer) {
+func (j *judge) await(do Request) (e evidence) {
 	switch f := j.do(do).(type) {
 	case fact.Missing:
-		a.side, a.missing = j.sides[f.Side], &f
+		e.side, e.missing = j.sides[f.Side], &f
 	case fact.Answer:
-		a.side, a.Answer = j.sides[f.Side], f
+		e.side, e.answer = j.sides[f.Side], f
 	}
-	a.step = do.at().Step
-	if wait, ok := do.(Await); ok && a.role != wait.Role {
-		a.step = wait.Other
+	e.step = do.at().Step
+	if wait, ok := do.(Await); ok && e.side.role != wait.Role {
+		e.step = wait.Other
 	}
-	if a.missing != nil {
-		return a
+	if e.missing != nil {
+		return e
 	}
-	look := Look{At: At{a.role, a.step}, States: !a.other.pending}
-	_, look.Named, _ = contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, a.Said)
+	look := Look{At: At{e.side.role, e.step}, States: !e.side.other.pending}
+	_, look.Named, _ = contract.ParseAnswer(kernel.Vocabulary, e.side.command.Verb, e.answer.Said)
 	for _, fd := range look.Named {
-		if _, held := a.held[fd]; !held {
+		if _, held := e.side.held[fd]; !held {
 			look.Fresh = append(look.Fresh, fd)
 		}
 	}
-	a.Observation = j.look(look)
-	return a
+	e.seen = j.look(look)
+	return e
 }
 
 // failure waits until the pending call of a side fails, after which its library may have closed the connection. ok is
 // false if the call does not fail, or if the library does not do that.
-func (j *judge) failure(sd *side, line int) (a answer, ok bool) {
+func (j *judge) failure(sd *side, line int) (e evidence, ok bool) {
 	next := sd.expected(line)
 	if next.Line == 0 || !sd.peer.Hello.Closes {
-		return a, false
+		return e, false
 	}
-	a = j.await(AwaitFailure{At{sd.role, next}})
-	return a, a.missing == nil
+	e = j.await(AwaitFailure{At{sd.role, next}})
+	return e, e.missing == nil
 }
 
 // look returns what has changed, and notes it.
@@ -353,14 +353,14 @@ func (j *judge) endSide(sd *side) {
 // ended the case. The answer is not judged. A side that does not answer waits for a message that will not
 // arrive.
 func (j *judge) drain(sd *side) {
-	a := j.await(Await{At: sd.at()})
+	e := j.await(Await{At: sd.at()})
 	switch {
-	case a.missing == nil:
-		j.noteUnjudged(a)
-	case a.missing.Kind == fact.Silent:
+	case e.missing == nil:
+		j.noteUnjudged(e)
+	case e.missing.Kind == fact.Silent:
 		endCase(ErrPairOver)
 	default:
-		j.endPair(*a.missing, 0)
+		j.endPair(*e.missing, 0)
 	}
 }
 

@@ -19,47 +19,47 @@ import (
 const maxListed = 3
 
 // listWrong adds a finding about a descriptor that an answer names, and only counts those after the first few.
-func (j *judge) listWrong(a answer, count *int, what string) {
+func (j *judge) listWrong(e evidence, count *int, what string) {
 	if *count++; *count <= maxListed {
-		j.find(scenario.CheckFile, a.side, a.step.Line, "%s", what)
+		j.find(scenario.CheckFile, e.side, e.step.Line, "%s", what)
 	}
 }
 
-func (j *judge) countRest(a answer, wrong int) {
+func (j *judge) countRest(e evidence, wrong int) {
 	if wrong > maxListed {
-		j.find(scenario.CheckFile, a.side, a.step.Line, "%d more descriptors are wrong", wrong-maxListed)
+		j.find(scenario.CheckFile, e.side, e.step.Line, "%d more descriptors are wrong", wrong-maxListed)
 	}
 }
 
 // track notes the descriptors that an answer names, so that they do not count as leaks, even if the answer is
 // wrong in other respects.
-func (j *judge) track(a answer, fds []int) {
+func (j *judge) track(e evidence, fds []int) {
 	wrong := 0
 	for i, fd := range fds {
-		if _, held := a.held[fd]; held || fd < 0 || a.standard[fd] || slices.Contains(fds[:i], fd) {
-			j.listWrong(a, &wrong, fmt.Sprintf("reported that it received %d, which it had already", fd))
+		if _, held := e.side.held[fd]; held || fd < 0 || e.side.standard[fd] || slices.Contains(fds[:i], fd) {
+			j.listWrong(e, &wrong, fmt.Sprintf("reported that it received %d, which it had already", fd))
 		}
 	}
-	j.countRest(a, wrong)
+	j.countRest(e, wrong)
 	for _, fd := range fds {
-		a.received[strconv.Itoa(fd)] = fd
-		_, held := a.held[fd]
-		d, open := a.open[fd]
-		if !held && (open || a.Unseen != "") { // what is not open cannot be closed later
-			a.held[fd], a.open[fd] = open, d
+		e.side.received[strconv.Itoa(fd)] = fd
+		_, held := e.side.held[fd]
+		d, open := e.side.open[fd]
+		if !held && (open || e.seen.Unseen != "") { // what is not open cannot be closed later
+			e.side.held[fd], e.side.open[fd] = open, d
 		}
 	}
 }
 
 // received judges what the descriptors are that a correct answer names.
-func (j *judge) received(a answer, r reading) {
+func (j *judge) received(e evidence, r reading) {
 	names := r.fits[0]
 	if len(r.fits) > 1 {
-		i := slices.IndexFunc(r.fits, func(names []string) bool { return a.holdsAll(names, r.fds) })
+		i := slices.IndexFunc(r.fits, func(names []string) bool { return e.side.holdsAll(names, r.fds) })
 		names = r.fits[max(i, 0)]
 	}
-	if len(names) > 0 && a.Unseen != "" {
-		j.cannotLook(a.side, a.Unseen)
+	if len(names) > 0 && e.seen.Unseen != "" {
+		j.cannotLook(e.side, e.seen.Unseen)
 		endCase(errCaseOver)
 	}
 	wrong := 0
@@ -68,16 +68,16 @@ func (j *judge) received(a answer, r reading) {
 		if !renamed {
 			as = name
 		}
-		a.received[as] = fd
-		d, open := a.open[fd]
+		e.side.received[as] = fd
+		d, open := e.side.open[fd]
 		why := ""
 		switch {
 		case !open:
-			why = fmt.Sprintf("%d is not open: %s", fd, a.whyNotOpen(fd))
+			why = fmt.Sprintf("%d is not open: %s", fd, e.whyNotOpen(fd))
 		case name == scenario.NewName:
 			j.names[as] = true
-			if a.byRunner {
-				j.found.Made = append(j.found.Made, NewFile{a.role, as, fd})
+			if e.side.byRunner {
+				j.found.Made = append(j.found.Made, NewFile{e.side.role, as, fd})
 			}
 		case !j.names[name]:
 			why = fmt.Sprintf("the scenario has no file %q", name)
@@ -85,24 +85,24 @@ func (j *judge) received(a answer, r reading) {
 			why = fmt.Sprintf("%d is not the open file description of %s", fd, name)
 		case d.Info == nil:
 			why = fmt.Sprintf("%d: %s", fd, d.InfoErr)
-		case !slices.Contains(a.command.List("flags"), kernel.Inherit): // which asks for descriptors without close-on-exec
-			if !slices.Contains(j.found.CloexecChecked, a.peer.Name) {
-				j.found.CloexecChecked = append(j.found.CloexecChecked, a.peer.Name)
+		case !slices.Contains(e.side.command.List("flags"), kernel.Inherit): // which asks for descriptors without close-on-exec
+			if !slices.Contains(j.found.CloexecChecked, e.side.peer.Name) {
+				j.found.CloexecChecked = append(j.found.CloexecChecked, e.side.peer.Name)
 			}
 			if !d.Info.CloseOnExec {
-				j.find(scenario.CheckCloexec, a.side, 0, "a received descriptor is not close-on-exec")
+				j.find(scenario.CheckCloexec, e.side, 0, "a received descriptor is not close-on-exec")
 			}
 		}
 		if why != "" {
-			j.listWrong(a, &wrong, why)
+			j.listWrong(e, &wrong, why)
 		}
 	}
-	j.countRest(a, wrong)
+	j.countRest(e, wrong)
 }
 
 // whyNotOpen returns the error for a descriptor that an answer names.
-func (a answer) whyNotOpen(fd int) string {
-	for _, d := range a.Descriptors {
+func (e evidence) whyNotOpen(fd int) string {
+	for _, d := range e.seen.Descriptors {
 		if d.FD == fd && d.Err != "" {
 			return d.Err
 		}

@@ -25,7 +25,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, st := range s.Steps {
-			for _, a := range st.Answers {
+			for _, a := range st.Alternatives {
 				_, _ = a.Match(a.Line)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // Match compares an answer with the expected answer. If they match, it returns the names that
 // the scenario gives the descriptors in the answer. Otherwise it returns the reason why they
 // do not match.
-func (a Answer) Match(got contract.Line) (names []string, why string) {
+func (a Alternative) Match(got contract.Line) (names []string, why string) {
 	if got.Verb != a.Line.Verb {
 		return nil, fmt.Sprintf("not %s", a.Line.Verb)
 	}
@@ -61,7 +61,7 @@ func spoiled(key, value string) bool {
 // matchError compares an error with the expected error. "err NAME" matches only the named
 // error, and "err lib" matches any error of the library's own. "err" matches any error except
 // EAGAIN and EINTR, after which a caller should try again.
-func (a Answer) matchError(got contract.Line) string {
+func (a Alternative) matchError(got contract.Line) string {
 	have := ""
 	if len(got.Words) > 0 {
 		have = contract.ErrnoName(got.Words[0])

@@ -73,7 +73,7 @@ func TestMatch(t *testing.T) {
 		if err != nil || err2 != nil {
 			t.Fatalf("%q: %v; %q: %v", c.want, err, c.got, err2)
 		}
-		names, why := Answer{Line: want}.Match(got)
+		names, why := Alternative{Line: want}.Match(got)
 		if strings.Join(names, ",") != c.names || why != c.why {
 			t.Errorf("%q for %q: got %v and %q, want %s and %q", c.got, c.want, names, why, c.names, c.why)
 		}

@@ -115,8 +115,8 @@ func (p *parser) parseLine(l string) error {
 		}
 		bars, text, _ := strings.Cut(l[1:], " ")
 		st := &p.Steps[len(p.Steps)-1]
-		err := p.answer(st, text)
-		st.Answers[len(st.Answers)-1].Swapped = bars == "||"
+		err := p.alternative(st, text)
+		st.Alternatives[len(st.Alternatives)-1].Swapped = bars == "||"
 		return err
 	case len(l) > 3 && (l[1] == byte(StepCommand) || l[1] == byte(StepAnswer)):
 		return p.parseStep(l)
@@ -264,7 +264,7 @@ func (p *parser) parseStep(l string) (err error) {
 		if sp.last.Command.Verb == "end" {
 			sp.over = "has ended the case: it gets no more commands"
 		}
-		err = p.answer(&st, rest)
+		err = p.alternative(&st, rest)
 	}
 	p.Steps = append(p.Steps, st)
 	return err
@@ -304,23 +304,23 @@ func (p *parser) command(sp *speaker, st *Step) (err error) {
 	return err
 }
 
-// answer adds an answer that the scenario accepts. It returns an error if this answer to the
+// alternative adds an answer that a step accepts. It returns an error if this answer to the
 // command is impossible, or if a name in the answer is unknown. Later commands to the role may
 // use the names in the answer.
-func (p *parser) answer(st *Step, text string) (err error) {
-	var a Answer
+func (p *parser) alternative(st *Step, text string) (err error) {
+	var a Alternative
 	a.Text, a.Reason = cutReason(text)
 	sp := p.speakers[st.Role]
 	if a.Line, err = contract.ParseLine(a.Text); err == nil && a.Text != "err" {
 		err = contract.ValidateAnswer(kernel.Vocabulary, sp.last.Command.Verb, a.Line)
 	}
-	if err == nil && len(st.Answers) > 0 && a.Reason == "" {
+	if err == nil && len(st.Alternatives) > 0 && a.Reason == "" {
 		err = fmt.Errorf("an alternative needs a reason: %q", a.Text)
 	}
 	if err != nil {
 		return err
 	}
-	st.Answers = append(st.Answers, a)
+	st.Alternatives = append(st.Alternatives, a)
 	var items []string
 	for _, key := range kernel.Vocabulary.FDFields() {
 		items = append(items, a.Line.List(key)...)

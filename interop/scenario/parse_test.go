@@ -61,7 +61,7 @@ B< ok
 	var steps []string
 	for _, st := range s.Steps {
 		step := fmt.Sprintf("%d %s%c%s %s", st.Line, st.Role, st.Kind, Async(st), st.Text)
-		for _, w := range st.Answers {
+		for _, w := range st.Alternatives {
 			step += fmt.Sprintf("[%s (%s)]", w.Text, w.Reason)
 		}
 		steps = append(steps, step)

@@ -142,7 +142,7 @@ func TestPlanWithAFixedPayload(t *testing.T) {
 		got := []string{c.Scenario.Hash}
 		for _, st := range c.Scenario.Steps {
 			got = append(got, st.Text)
-			for _, a := range st.Answers {
+			for _, a := range st.Alternatives {
 				got = append(got, a.Text)
 			}
 		}

@@ -80,14 +80,14 @@ const (
 
 // A Step is a command or an expected answer in a transcript.
 type Step struct {
-	Role    Role
-	Kind    StepKind
-	Async   bool          // ">&": the answer is read later, by "<&"
-	Text    string        // of the command
-	Command contract.Line // the command of A or B, parsed
-	Act     Act           // the command of the runner, parsed
-	Answers []Answer      // the answers that are accepted
-	Line    int           // in the transcript
+	Role         Role
+	Kind         StepKind
+	Async        bool          // ">&": the answer is read later, by "<&"
+	Text         string        // of the command
+	Command      contract.Line // the command of A or B, parsed
+	Act          Act           // the command of the runner, parsed
+	Alternatives []Alternative // the answers that are accepted
+	Line         int           // in the transcript
 }
 
 // Async returns "&" if st.Async is set, and "" otherwise.
@@ -98,9 +98,9 @@ func Async(st Step) string {
 	return ""
 }
 
-// An Answer is an answer that a scenario accepts. If it is an alternative, Reason says why
+// An Alternative is one of the answers that a step accepts. If it is not the first, Reason says why
 // the scenario accepts it.
-type Answer struct {
+type Alternative struct {
 	Text   string
 	Reason string
 	Line   contract.Line
@@ -205,7 +205,7 @@ func (s *Scenario) PassesFiles() bool { return s.receives(RoleA) || s.receives(R
 // receives reports whether an answer of this role names a received file.
 func (s *Scenario) receives(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Role == role && slices.ContainsFunc(st.Answers, func(a Answer) bool {
+		return st.Role == role && slices.ContainsFunc(st.Alternatives, func(a Alternative) bool {
 			fds := a.Line.List("fds")
 			return len(fds) > 0 && !closedForm.MatchString(fds[0])
 		})
