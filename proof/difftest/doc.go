@@ -16,7 +16,7 @@
 //	record.go    the world of one backend, for proof/identity, which compares the system calls as well
 //
 // The tests compare the outcomes of both backends in one process, each in a thread with its own descriptor table and
-// working folder (pair_test.go). They run only in the build with cgo, so make test runs them once.
+// working folder (twins_test.go). They run only in the build with cgo, so make test runs them once.
 //
 // A fault that both backends have is not found here. The specs of package scm find it, and the catalogue.
 //

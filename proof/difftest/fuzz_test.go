@@ -27,7 +27,7 @@ const maxSteps = 48
 
 // FuzzBackends runs the sequence that the bytes decode to. testdata/fuzz has the inputs that the fuzzer kept.
 func FuzzBackends(f *testing.F) {
-	p := makePair(f)
+	p := makeTwins(f)
 	defer func() { p.close() }()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := &decoded{data}
@@ -45,7 +45,7 @@ func FuzzBackends(f *testing.F) {
 		case different != "":
 			defer func() {
 				p.close()
-				if p, err = newPair(); err != nil {
+				if p, err = newTwins(); err != nil {
 					panic(err)
 				}
 			}()

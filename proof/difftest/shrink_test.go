@@ -4,9 +4,9 @@ package difftest
 
 import "slices"
 
-// differs runs a sequence in a new pair of worlds, and describes the first difference.
+// differs runs a sequence in new twins, and describes the first difference.
 func differs(s *sequence) string {
-	p, err := newPair()
+	p, err := newTwins()
 	if err != nil {
 		return ""
 	}

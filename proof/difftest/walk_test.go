@@ -44,7 +44,7 @@ func environment(t *testing.T, name string, byDefault int) int {
 func TestWalk(t *testing.T) {
 	want := environment(t, "SCM_DIFFTEST_CALLS", 100_000)
 	seed := environment(t, "SCM_DIFFTEST_SEED", 1)
-	p := makePair(t)
+	p := makeTwins(t)
 	defer p.close()
 	began := time.Now()
 	calls, elsewhere := 0, 0
@@ -127,7 +127,7 @@ func (s *sequence) words(l *layout) string {
 }
 
 // report fails the test with a difference, after it has removed steps that do not matter.
-func (p *pair) report(t *testing.T, s *sequence, different string) {
+func (p *twins) report(t *testing.T, s *sequence, different string) {
 	t.Helper()
 	if differs(s) == "" {
 		t.Fatalf("the backends differed once, and not again, %s\n%s", s.words(p.layout), different)
@@ -136,11 +136,11 @@ func (p *pair) report(t *testing.T, s *sequence, different string) {
 	t.Fatalf("the backends differ, %s\n%s", s.words(p.layout), different)
 }
 
-// makePair calls newPair for a test, which has to close the pair. Without the permission for it, the test is
+// makeTwins calls newTwins for a test, which has to close the twins. Without the permission for it, the test is
 // skipped, or fails if CI=true.
-func makePair(t testing.TB) *pair {
+func makeTwins(t testing.TB) *twins {
 	t.Helper()
-	p, err := newPair()
+	p, err := newTwins()
 	switch {
 	case errors.Is(err, unix.EPERM):
 		fdtest.Missing(t, err.Error())

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pair has a world for each backend.
-type pair struct {
+// twins are two worlds, one for each backend, that start in the same state.
+type twins struct {
 	*place
 	workers [2]*worker
 }
@@ -30,14 +30,14 @@ type worker struct {
 // hang is the time after which a sequence is considered to hang. No call in it blocks.
 const hang = 30 * time.Second
 
-// newPair makes two worlds that are the same.
-func newPair() (*pair, error) {
+// newTwins makes two worlds that are the same.
+func newTwins() (*twins, error) {
 	at, err := newPlace("")
 	if err != nil {
 		return nil, err
 	}
 	defer at.closeFiles()
-	p := &pair{place: at}
+	p := &twins{place: at}
 	for i, b := range backends {
 		if p.workers[i], err = at.start(b); err != nil {
 			p.close()
@@ -85,7 +85,7 @@ func separate(b Backend, at *place) (*world, error) {
 
 // close ends the worlds. Their threads end, which closes their descriptor tables. It does not wait for a
 // world that hangs.
-func (p *pair) close() {
+func (p *twins) close() {
 	for _, w := range p.workers {
 		if w == nil {
 			continue
@@ -104,8 +104,8 @@ func (p *pair) close() {
 var errElsewhere = errors.New("too many descriptors are in flight")
 
 // run runs a sequence in both worlds and describes the first difference between their outcomes. After a
-// difference, the pair must not be used again.
-func (p *pair) run(s *sequence) (different string, err error) {
+// difference, the twins must not be used again.
+func (p *twins) run(s *sequence) (different string, err error) {
 	for _, w := range p.workers {
 		w.work <- s
 	}
