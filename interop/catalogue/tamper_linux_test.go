@@ -22,9 +22,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// correct is what the judge was told about each scenario when a peer without faults and the runner ran it, on its first
+// correct is what the judge learned about each scenario when a peer without faults and the runner ran it, on its first
 // socket type.
-var correct = sync.OnceValues(func() (told map[string]*judge.Log, results []scenario.Result) {
+var correct = sync.OnceValues(func() (logs map[string]*judge.Log, results []scenario.Result) {
 	self, err := process.Runner()
 	p := scenario.Program("correct", self.Command...)
 	list, e := catalogue.Scenarios()
@@ -36,21 +36,21 @@ var correct = sync.OnceValues(func() (told map[string]*judge.Log, results []scen
 		a, b := cast(s, p, self)
 		cases = append(cases, scenario.Case{Scenario: s, Type: s.Types[0], A: a, B: b})
 	}
-	told = map[string]*judge.Log{}
+	logs = map[string]*judge.Log{}
 	var mu sync.Mutex
-	o := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Observe: func(r *judge.Log) {
+	result := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Observe: func(r *judge.Log) {
 		mu.Lock()
 		defer mu.Unlock()
-		told[r.Setup.Case.Scenario.Name] = r
+		logs[r.Setup.Case.Scenario.Name] = r
 	}})
-	return told, o.Results
+	return logs, result.Results
 })
 
 // logs returns the logs of correct, without the scenarios for which the system lacks something.
 func logs(t *testing.T) map[string]*judge.Log {
 	t.Helper()
-	told, results := correct()
-	usable := maps.Clone(told)
+	all, results := correct()
+	usable := maps.Clone(all)
 	for _, r := range results {
 		switch {
 		case r.Case.Scenario != nil && r.Verdict == scenario.Unsupported && (len(r.Case.Scenario.Needs) > 0 || len(r.Case.Scenario.Files) > 0):
@@ -139,9 +139,9 @@ func contradicts(answer, right string) bool {
 		}
 	}
 	for key, one := range have.Fields {
-		two, told := want.Fields[key]
+		two, ok := want.Fields[key]
 		lacks := func(f string) bool { return !slices.Contains(strings.Split(two, ","), f) }
-		if !told || one == two || one == "*" || slices.Contains(kernel.Vocabulary.FDFields(), key) {
+		if !ok || one == two || one == "*" || slices.Contains(kernel.Vocabulary.FDFields(), key) {
 			continue
 		}
 		if key != "flags" || slices.ContainsFunc(strings.Split(one, ","), lacks) {
@@ -208,10 +208,10 @@ func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the user makes no difference to the judge")
 	}
-	told := logs(t)
+	all := logs(t)
 	lies, kinds := 0, map[string]int{}
 	for _, s := range scenarios(t) {
-		r := told[s.Name]
+		r := all[s.Name]
 		if r == nil {
 			continue
 		}
@@ -230,7 +230,7 @@ func TestEveryAnswerMatters(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d scenarios, %d wrong answers in them: %v", len(told), lies, kinds)
+	t.Logf("%d scenarios, %d wrong answers in them: %v", len(all), lies, kinds)
 	if lies < 1000 || len(kinds) < 10 {
 		t.Error("too few wrong answers")
 	}
@@ -241,16 +241,16 @@ var returned = regexp.MustCompile(`\bfds=(\d+)\S*`)
 
 // A library may close what it did not return, if its peer reports that.
 func TestReportOfClosedDescriptors(t *testing.T) {
-	told := logs(t)
+	all := logs(t)
 	for _, name := range []string{"truncation/ctrunc-three-into-one", "credentials/scm-pidfd-live"} {
-		log := told[name]
+		log := all[name]
 		if log == nil {
 			continue // this system lacks something
 		}
 		reports := &judge.Log{Setup: log.Setup, Exchanges: slices.Clone(log.Exchanges)}
 		changed := 0
-		for i, told := range reports.Exchanges {
-			if a, ok := told.Fact.(fact.Answer); ok && returned.MatchString(a.Said) {
+		for i, e := range reports.Exchanges {
+			if a, ok := e.Fact.(fact.Answer); ok && returned.MatchString(a.Said) {
 				changed++
 				a.Said = returned.ReplaceAllString(a.Said, "fds=$1,closed:1")
 				reports.Exchanges[i].Fact = a

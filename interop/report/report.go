@@ -251,17 +251,17 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 	return r
 }
 
-// End adds the outcome of the run to the report.
-func (r *Report) End(o scenario.RunResult) {
+// End adds the result of the run to the report.
+func (r *Report) End(result scenario.RunResult) {
 	r.Seconds = time.Since(r.Started).Seconds()
-	r.Witnesses = o.Witnesses
-	if o.Cut != nil {
-		r.Cut = o.Cut.Error()
+	r.Witnesses = result.Witnesses
+	if result.Cut != nil {
+		r.Cut = result.Cut.Error()
 	}
-	if o.Broken != nil {
-		r.Error = o.Broken.Error()
+	if result.Broken != nil {
+		r.Error = result.Broken.Error()
 	}
-	r.Cases = append(r.Cases, o.Results...)
+	r.Cases = append(r.Cases, result.Results...)
 	r.count()
 }
 

@@ -129,7 +129,7 @@ func (s *supervisor) reap() bool {
 // end ends all children, with SIGTERM and later with SIGKILL. The children of one that has ended become those of the
 // supervisor. It signals no other process, because only the pid of a child cannot be reused in the meantime.
 func (s *supervisor) end() {
-	var told []int
+	var signaled []int
 	for deadline := time.Now().Add(killAfter); ; {
 		s.mu.Lock()
 		children, err := procfs.Children(procfs.Self)
@@ -137,8 +137,8 @@ func (s *supervisor) end() {
 			switch {
 			case time.Now().After(deadline):
 				_ = unix.Kill(pid, unix.SIGKILL)
-			case !slices.Contains(told, pid):
-				told = append(told, pid)
+			case !slices.Contains(signaled, pid):
+				signaled = append(signaled, pid)
 				_ = unix.Kill(pid, unix.SIGTERM)
 				_ = unix.Kill(pid, unix.SIGCONT)
 			}
