@@ -148,10 +148,10 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
-// startServer starts a server, and returns its addresses when it serves. It is killed at the test's end.
-func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exec.Cmd, plain, encrypted string) {
+// startChild starts a child of this test program, and returns its standard output. It is killed at the test's end.
+func startChild(t *testing.T, name string, args ...string) (*exec.Cmd, io.Reader) {
 	t.Helper()
-	cmd = reexec.Command("server", path, idleTimeout.String())
+	cmd := reexec.Command(name, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -164,6 +164,13 @@ func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exe
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // an error if the test has waited
 	})
+	return cmd, out
+}
+
+// startServer starts a server, and returns its addresses when it serves.
+func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exec.Cmd, plain, encrypted string) {
+	t.Helper()
+	cmd, out := startChild(t, "server", path, idleTimeout.String())
 	if _, err := fmt.Fscanln(out, &plain, &encrypted); err != nil {
 		t.Error("the server does not serve: ", err)
 	}
@@ -245,6 +252,18 @@ func serve(t *testing.T, server *http.Server) (*httpdrain.Server, string, chan b
 	return s, address, served
 }
 
+// serveAccepted starts a server, and returns a channel with a value for each connection that it has accepted.
+func serveAccepted(t *testing.T) (s *httpdrain.Server, address string, accepted chan bool) {
+	t.Helper()
+	accepted = make(chan bool, 3)
+	s, address, _ = serve(t, &http.Server{ConnState: func(_ net.Conn, now http.ConnState) {
+		if now == http.StateNew {
+			accepted <- true
+		}
+	}})
+	return s, address, accepted
+}
+
 // ends returns a channel that is closed when serve has returned, as it must after a drain.
 func ends(t *testing.T, serve func() error) chan bool {
 	served := make(chan bool)
@@ -284,6 +303,14 @@ func send(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// isAskedToClose reads an answer until its end. It must ask the client to close the connection.
+func isAskedToClose(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "Connection: close") {
+		t.Errorf("got the answer %q, %v", answer, err)
 	}
 }
 
@@ -426,12 +453,7 @@ func TestServeTLS(t *testing.T) {
 // was accepted before.
 func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	timers := httpdrain.Timers(t)
-	accepted := make(chan bool, 3)
-	s, address, _ := serve(t, &http.Server{ConnState: func(_ net.Conn, now http.ConnState) {
-		if now == http.StateNew {
-			accepted <- true
-		}
-	}})
+	s, address, accepted := serveAccepted(t)
 	var conns [3]net.Conn
 	for i := range conns {
 		conns[i] = dial(t, address, "")
@@ -448,9 +470,7 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 		expire[i] = <-timers
 	}
 	send(t, late, request)
-	if answer, err := io.ReadAll(late); err != nil || !strings.Contains(string(answer), "Connection: close") {
-		t.Errorf("%q, %v", answer, err)
-	}
+	isAskedToClose(t, late)
 	for _, expire := range expire {
 		expire()
 	}
@@ -608,9 +628,7 @@ func TestDrainLooksTwice(t *testing.T) {
 	(<-timers)()
 	again := looksAgain(t, timers)
 	openGate()
-	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "Connection: close") {
-		t.Errorf("got the answer %q, %v", answer, err)
-	}
+	isAskedToClose(t, conn)
 	again()
 	if err := <-drained; err != nil {
 		t.Error(err)
@@ -621,12 +639,7 @@ func TestDrainLooksTwice(t *testing.T) {
 // was stopped.
 func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	timers := httpdrain.Timers(t)
-	accepted := make(chan bool, 1)
-	s, address, _ := serve(t, &http.Server{ConnState: func(_ net.Conn, now http.ConnState) {
-		if now == http.StateNew {
-			accepted <- true
-		}
-	}})
+	s, address, accepted := serveAccepted(t)
 	conn := dial(t, address, "")
 	<-accepted
 	drained := drains(t, s)
@@ -636,9 +649,7 @@ func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	expire()
 	again := looksAgain(t, timers)
 	send(t, conn, request)
-	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "Connection: close") {
-		t.Errorf("%q, %v", answer, err)
-	}
+	isAskedToClose(t, conn)
 	again()
 	if err := <-drained; err != nil {
 		t.Error(err)

@@ -26,7 +26,6 @@ import (
 	"github.com/scm-rights/scm/handover"
 	"github.com/scm-rights/scm/handover/httpdrain"
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
@@ -58,17 +57,8 @@ func runUsualServer(path string) error {
 // startUsual starts a server, and returns the URLs of its endpoints.
 func startUsual(t *testing.T, args ...string) (first *exec.Cmd, lines *bufio.Scanner, addresses map[string]string) {
 	t.Helper()
-	first = reexec.Command("usual", args...)
-	first.Stderr = os.Stderr
-	out, err := first.StdoutPipe()
-	if err == nil {
-		err = first.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, out := startChild(t, "usual", args...)
 	t.Cleanup(func() {
-		_ = first.Process.Kill() // an error if the test has waited
 		if t.Failed() && serves(args[0]) > 0 {
 			_ = syscall.Kill(serves(args[0]), syscall.SIGKILL)
 		}
