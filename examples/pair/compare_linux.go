@@ -38,6 +38,7 @@ func compare(pair func(parent, child string) *exec.Cmd) error {
 	if len(found) > 0 {
 		return fmt.Errorf("cgo and pure Go: their system calls have %d differences", len(found))
 	}
-	fmt.Printf("cgo and pure Go: the same %d system calls, 0 bytes differ\n", len(calls[0]))
+	count, _ := recorder.UsedMemory.Count(calls[0], calls[1])
+	fmt.Printf("cgo and pure Go: the same %d system calls, 0 bytes differ\n", count)
 	return nil
 }
