@@ -1,6 +1,6 @@
 /*
  * The control buffer of a send has every byte that libc's CMSG macros make, with zeros as padding.
- * That of a receive has space for what is requested, and no more.
+ * The control buffer of a receive has space for what is requested, and no more.
  */
 /* With its private functions. The public ones are the library's too. */
 #define scm_rights_send own_send

@@ -21,7 +21,7 @@ close(int fd)
 	return (int)n;
 }
 
-/* What the kernel does with descriptors: it installs none, or all, before it sets MSG_CTRUNC. */
+/* How the kernel treats descriptors: it installs none, or all, before it sets MSG_CTRUNC. */
 enum kernel { DELIVERS, INSTALLS_NONE, INSTALLS_ALL, TABLE_IS_FULL };
 
 struct row {

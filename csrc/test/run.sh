@@ -1,8 +1,7 @@
 #!/bin/sh
-# run.sh BUILD TITLE WRAPPER PROGRAM...: run each program, with the wrapper if it is not
-# empty, and print a TAP stream in which each program is a test, and its cases are a
-# subtest. A program that hangs is killed. What a program writes to standard error is a
-# comment.
+# run.sh BUILD TITLE WRAPPER PROGRAM...: run each program, with the wrapper if it is not empty,
+# and print a TAP stream in which each program is a test, and its cases are a subtest. A program
+# that hangs is killed. The standard error of a program becomes comments.
 build=$1
 title=$2
 wrapper=$3
