@@ -37,7 +37,7 @@ func Example_tableflip() {
 		log.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// Each of these Processes stands for a program.
+	// Each of these Processes represents a program.
 	start := func() (p *handover.Process, wait func()) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()

@@ -23,7 +23,7 @@ func needsCompilerAndPtrace(t *testing.T) {
 	}
 }
 
-// Pair must say that it compares nothing, because a process has only one tracer. With CI=true, it fails.
+// Pair must report that it compares nothing, because a process can have only one tracer. With CI=true, it fails.
 func TestTraced(t *testing.T) {
 	needsCompilerAndPtrace(t)
 	t.Setenv("CI", "true")

@@ -99,8 +99,8 @@ func try(ctx context.Context) error {
 	return errors.Join(err, compare(pair))
 }
 
-// mayLeaveOut returns an error if the system calls must be compared. A job of CI that does not compare them would
-// otherwise look as if it had.
+// mayLeaveOut returns an error if the system calls must be compared. Otherwise, a CI job that does not compare them
+// would look as if it had.
 func mayLeaveOut() error {
 	if os.Getenv("CI") == "true" {
 		return errors.New("the system calls of cgo and pure Go were not compared, and CI=true")

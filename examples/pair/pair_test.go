@@ -96,7 +96,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// If a compiler takes long, pair says what it is building. It writes nothing to a compiler, which may have ended.
+// If a compiler takes long, pair prints what it is building. It writes nothing to a compiler, which may have ended.
 func TestStep(t *testing.T) {
 	cc := fdtest.ShortDir(t) + "/cc"
 	program.OK(t, os.WriteFile(cc, []byte("#!/bin/sh\ncase $* in *empty*) [ -z \"$(cat)\" ] ;; *) exec sleep 600 ;; esac\n"), 0o755))
