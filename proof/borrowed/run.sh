@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests that others wrote with our functions in place of theirs, in build/borrowed. For each suite it prints the
-# tests passed, failed and skipped, the sends and receives by csrc or scm, and those that preload passed on to the kernel.
+# Runs tests that others wrote with our functions instead of theirs, in build/borrowed. For each suite it prints the tests
+# passed, failed and skipped, the sends and receives by csrc or scm, and those that preload passed on to the kernel.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
