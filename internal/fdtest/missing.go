@@ -28,7 +28,7 @@ func Missing(t testing.TB, reason string) {
 	t.Skip("missing: " + reason)
 }
 
-// NeedRoot skips a test if the user is not root, also with CI=true. What is what only root can do.
+// NeedRoot skips a test if the user is not root, even with CI=true. what describes the action that needs root.
 func NeedRoot(t testing.TB, what string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -37,7 +37,7 @@ func NeedRoot(t testing.TB, what string) {
 	}
 }
 
-// Lacks records that a test is about to be skipped, and what the machine lacks.
+// Lacks records that a test is about to be skipped, and what is missing on the machine.
 func Lacks(t testing.TB, reason string) {
 	t.Helper()
 	missing, _, _ := strings.Cut(reason, "\n")
@@ -49,7 +49,7 @@ func Lacks(t testing.TB, reason string) {
 	}
 }
 
-// Limit returns the time limit d multiplied by $SLOW, as tools/runtests multiplies that of a package.
+// Limit returns the time limit d multiplied by $SLOW, as tools/runtests does with the time limit of a package.
 func Limit(d time.Duration) time.Duration {
 	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
 	return d * time.Duration(max(slow, 1))

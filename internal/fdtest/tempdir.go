@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// mostTemp is how long the name of a directory for temporary files may be. The address of a socket has at most 103
-// bytes on some systems, and tests add the names of a directory or two.
+// mostTemp is the maximum length of the name of the directory for temporary files. The address of a socket has at most
+// 103 bytes on some systems, and tests append the names of a directory or two.
 const mostTemp = 40
 
 // ShortTemp returns a directory for temporary files: that of os.TempDir if its name is short enough for sockets and has

@@ -189,8 +189,8 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// Kind returns the kind of file that a name of ReadLink stands for, such as "pipe", "eventfd", "pidfd" or "socket", or
-// "" if the name is a path. A path does not reveal the kind, unless st_mode has no type, as for /dmabuf:NAME.
+// Kind returns the kind of file that a name of ReadLink denotes, such as "pipe", "eventfd", "pidfd" or "socket", or ""
+// if the name is a path. A path does not reveal the kind, unless st_mode has no type, as for /dmabuf:NAME.
 func Kind(name string, typeless bool) string {
 	switch {
 	case strings.HasPrefix(name, "/") && !typeless:

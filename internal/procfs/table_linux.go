@@ -15,8 +15,8 @@ type Table struct {
 }
 
 // Tables returns the descriptor tables of a process that are not empty. If kcmp(2) is missing or not permitted, Tables
-// cannot tell which threads share one. It then reads the table of each thread, and returns a descriptor that has the
-// same file in several threads only once.
+// cannot determine which threads share one. It then reads the table of each thread, and returns a descriptor that has
+// the same file in several threads only once.
 func Tables(pid int) (tables []Table, err error) {
 	// If a thread ends before its table is read, try again, because other threads may still use the table.
 	for complete, tries := false, 3; !complete && tries > 0; tries-- {

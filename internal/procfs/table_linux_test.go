@@ -54,7 +54,7 @@ func TestTablesOfThreads(t *testing.T) {
 			t.Errorf("after unshare: in the tables of %v, want those of %d and %d", got, os.Getpid(), unix.Gettid())
 		}
 		if got := inTables(t, fd); !slices.Equal(got, []int{unix.Gettid()}) {
-			t.Errorf("what only the thread has: in the tables of %v, want that of %d", got, unix.Gettid())
+			t.Errorf("a descriptor of the thread only: in the tables of %v, want that of %d", got, unix.Gettid())
 		}
 	})
 }

@@ -39,7 +39,7 @@ func recvmsg(sock int32, m *msg.Message, bufs [][]byte, oob []byte, flags int) (
 	return oobn, nil
 }
 
-// buffers returns bufs, or an empty one if there are none: macOS fails with EMSGSIZE if a message has no buffer.
+// buffers returns bufs or, if it is empty, one empty buffer: macOS fails with EMSGSIZE if a message has no buffer.
 func buffers(bufs [][]byte) [][]byte {
 	if len(bufs) == 0 {
 		return make([][]byte, 1)

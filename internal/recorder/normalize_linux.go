@@ -129,7 +129,7 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 }
 
 // streams groups calls by process, in the order of the process tree, or by connection, in the order of the first
-// message. It returns those with the given numbers or, if there are none, all. Processes without calls have no number,
+// message. It returns those with the given numbers or, without numbers, all. Processes without calls are not numbered,
 // so that it does not matter whether a shell starts the command.
 func (o Comparison) streams(calls []Call, numbers []int) (streams [][]*Call) {
 	of := map[any][]*Call{}

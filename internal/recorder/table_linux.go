@@ -22,10 +22,9 @@ type tableRow struct {
 // compare as different. If the arguments of a call depend on the architecture, the call has several
 // rows.
 //
-// In the last column, each word is a key of argKinds that describes one argument. The word after
-// the = describes the result. It is omitted for a plain integer. In a call with messages, argument 1
-// points to the messages. mmsg points to an array, whose length is argument 2. Argument 4 is the
-// timeout, if there is one.
+// In the last column, each word is a key of argKinds that describes one argument. The word after the = describes the
+// result. It is omitted for a plain integer. In a call with messages, argument 1 points to the messages. mmsg points to
+// an array, whose length is argument 2. Argument 4 is the timeout, if the call has one.
 var table = []tableRow{
 	{"read", 0, 3, 63, 3, 3, 3, "fd addr word"},
 	{"write", 1, 4, 64, 4, 4, 4, "fd addr word"},

@@ -53,8 +53,8 @@ func ran(s ginkgo.SpecReport) bool {
 	return s.State != types.SpecStateSkipped || s.Failure.Message != ""
 }
 
-// WasReported reports whether an interrupt came while Ginkgo reported a spec, which it then says was interrupted. A
-// filter may have left the spec out.
+// WasReported reports whether an interrupt arrived while Ginkgo was reporting a spec. Ginkgo then counts the spec as
+// interrupted, even if a filter left it out.
 func WasReported(s ginkgo.SpecReport) bool {
 	return s.State.Is(types.SpecStateInterrupted|types.SpecStateAborted) &&
 		s.Failure.FailureNodeType.Is(types.NodeTypeReportBeforeEach|types.NodeTypeReportAfterEach)
@@ -107,7 +107,8 @@ func why(s ginkgo.SpecReport) string {
 	return strings.TrimSpace(message)
 }
 
-// suiteEnded records what was no spec, or changed after its end: a later ReportAfterEach can fail a spec.
+// suiteEnded records failures outside of specs, and specs that changed after they ended, because a later
+// ReportAfterEach can fail a spec.
 func (all *records) suiteEnded(r ginkgo.Report) {
 	later := records{names: map[string]int{}}
 	for _, s := range r.SpecReports {

@@ -145,7 +145,7 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// A suite whose results cannot be recorded fails, and says so once.
+// A suite whose results cannot be recorded fails, and reports that once.
 func TestUnrecorded(t *testing.T) {
 	out, _ := run(t, filepath.Join(t.TempDir(), "none"), "-ginkgo.focus=passes")
 	if strings.Count(out, "[FAILED] the results of the tests cannot be recorded: open ") != 1 || !strings.Contains(out, "\nFAIL") {
@@ -153,7 +153,7 @@ func TestUnrecorded(t *testing.T) {
 	}
 }
 
-// An interrupt that comes while Ginkgo reports a spec says nothing of the spec.
+// An interrupt that arrives while Ginkgo reports a spec is not the spec's result.
 func TestWasReported(t *testing.T) {
 	for node, want := range map[types.NodeType]bool{types.NodeTypeReportAfterEach: true, types.NodeTypeIt: false} {
 		s := ginkgo.SpecReport{State: types.SpecStateInterrupted, Failure: types.Failure{FailureNodeType: node}}

@@ -24,7 +24,7 @@ type Kind string
 
 const (
 	Begin Kind = "begin" // the suite begins: Planned, DryRun
-	Spec  Kind = "spec"  // a spec ended; of two records with the same name, the later one holds
+	Spec  Kind = "spec"  // a spec ended; of two records with the same name, the later one counts
 	Node  Kind = "node"  // a node of the suite, such as BeforeSuite, or the suite failed
 	Lacks Kind = "lacks" // the test or spec Name is skipped, because Missing is missing
 	Calls Kind = "calls" // the test Name has compared Count calls
