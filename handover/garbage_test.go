@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -123,6 +124,23 @@ func TestAbortWithLostDescriptors(t *testing.T) {
 		_, err := receive()
 		wantError(t, err, `given up: "no memory"`)
 	}
+}
+
+// A message is rejected if it has more descriptors than it counts, even if it is right otherwise.
+func TestMoreDescriptorsThanCounted(t *testing.T) {
+	noLeak(t)
+	p := newPredecessor(t)
+	started := make(chan error, 1)
+	go func() {
+		_, err := Start(patient(t), p.path)
+		started <- err
+	}()
+	s := play(t, must(p.control.AcceptConn()))
+	s.gets("hello")
+	m, conns := p.sockets()
+	m.Descriptors = len(conns)
+	s.sendsRaw(string(must(json.Marshal(m))), append(conns, os.Stdin)...)
+	wantError(t, <-started, "received more than the 2 descriptors of a message")
 }
 
 // The successor closes the connection without having read go, which the kernel reports as ECONNRESET.
