@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,7 +118,7 @@ func setPeers(text []byte) error {
 			if b.Broken {
 				broken[b.Name] = b.Why
 			} else {
-				lacking[b.Name] = b.Why
+				lacking[b.Name] = cmp.Or(b.Lacks, b.Name)
 			}
 			continue
 		}
@@ -325,8 +326,8 @@ func (b *batch) specify(c scenario.Case) {
 	}
 	It(name, func(ctx SpecContext) {
 		if b.peer.Why != "" {
-			if why := lacking[b.peer.Name]; why != "" {
-				fdtest.Lacks(GinkgoTB(), why)
+			if what := lacking[b.peer.Name]; what != "" {
+				fdtest.Lacks(GinkgoTB(), what)
 			}
 			Skip(b.peer.Why)
 		}

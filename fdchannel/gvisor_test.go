@@ -45,7 +45,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		write(filepath.Join(dir, "go.mod"), strings.Replace(gomod, "=> ../../../..\n", "=> "+strconv.Quote(root)+"\n", 1))
 		write(filepath.Join(dir, "go.sum"), contents(filepath.Join(peerModule, "go.sum")))
 		if out, err := command(dir, "go", "mod", "download", "gvisor.dev/gvisor"); err != nil {
-			fdtest.Missing(GinkgoTB(), "gVisor's module cannot be downloaded here: "+strings.TrimSpace(out))
+			fdtest.Missing(GinkgoTB(), "gVisor's module", "gVisor's module cannot be downloaded here: "+strings.TrimSpace(out))
 		}
 
 		text := contents(filepath.Join("testdata", "gvisor", "main.go"))

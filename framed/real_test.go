@@ -39,7 +39,7 @@ func program(t *testing.T, debian, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		fdtest.Missing(t, "no "+name+" in PATH (Debian: "+debian+")")
+		fdtest.Missing(t, name, "no "+name+" in PATH (Debian: "+debian+")")
 	}
 	return path
 }
@@ -81,10 +81,10 @@ func start(t *testing.T, name string, args ...string) *partner {
 
 // The test is a Wayland server that receives the memory pools of a libwayland client.
 func TestWayland(t *testing.T) {
-	cc, config := program(t, "gcc", "cc"), program(t, "pkg-config", "pkg-config")
+	cc, config := fdtest.Program(t, "cc"), program(t, "pkg-config", "pkg-config")
 	flags, err := exec.Command(config, "--cflags", "--libs", "wayland-client").Output()
 	if err != nil {
-		fdtest.Missing(t, "no wayland-client for pkg-config (Debian: libwayland-dev)")
+		fdtest.Missing(t, "wayland-client", "no wayland-client for pkg-config (Debian: libwayland-dev)")
 	}
 	client := filepath.Join(t.TempDir(), "client")
 	args := append([]string{"-std=c99", "-D_GNU_SOURCE", "-o", client, "testdata/wayland.c"}, strings.Fields(string(flags))...)

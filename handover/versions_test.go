@@ -90,10 +90,7 @@ func TestFieldsOfALaterVersion(t *testing.T) {
 // A program in another language takes over, survives a failed successor, and hands over.
 func TestPython(t *testing.T) {
 	noLeak(t)
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	python := fdtest.Program(t, "python3")
 	w := newProcesses(t, nothing)
 	w.first()
 	for range 2 {

@@ -32,7 +32,7 @@ func program(name, debian string) string {
 		path, err = exec.LookPath("/usr/sbin/" + name)
 	}
 	if err != nil {
-		fdtest.Missing(GinkgoTB(), "no "+name+" in PATH (Debian: "+debian+")")
+		fdtest.Missing(GinkgoTB(), name, "no "+name+" in PATH (Debian: "+debian+")")
 	}
 	return path
 }
@@ -43,7 +43,7 @@ func script(name, library, debian string) []string {
 	program("python3", "python3")
 	python, why := interpreter()
 	if why != "" {
-		fdtest.Missing(GinkgoTB(), "python3 does not run: "+why)
+		fdtest.Missing(GinkgoTB(), "python3", "python3 does not run: "+why)
 	}
 	if library != "" {
 		why, known := loads[library]
@@ -52,7 +52,7 @@ func script(name, library, debian string) []string {
 			loads[library] = why
 		}
 		if why != "" {
-			fdtest.Missing(GinkgoTB(), "python3 cannot load "+library+" (Debian: "+debian+"): "+why)
+			fdtest.Missing(GinkgoTB(), library, "python3 cannot load "+library+" (Debian: "+debian+"): "+why)
 		}
 	}
 	return []string{python, filepath.Join("testdata", name)}

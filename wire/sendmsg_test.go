@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -91,7 +92,7 @@ func build(ctx SpecContext, name string) []string {
 	GinkgoHelper()
 	built := peers.BuildPartners(ctx, "..", []string{name}, GinkgoWriter)[0]
 	if built.Why != "" {
-		fdtest.Missing(GinkgoTB(), "peer "+name+": "+built.Why)
+		fdtest.Missing(GinkgoTB(), cmp.Or(built.Lacks, name), "peer "+name+": "+built.Why)
 	}
 	return built.Command
 }

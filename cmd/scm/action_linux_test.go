@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -24,7 +25,7 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	if testing.Short() {
 		t.Skip("-short: neither the user nor the backend matters to the script")
 	}
-	tool(t, "bash")
+	fdtest.Program(t, "bash")
 	script, err := filepath.Abs("../../interop/action.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +212,7 @@ func TestActionWithUnfinishedReasons(t *testing.T) {
 func TestActionBuildsPeers(t *testing.T) {
 	t.Parallel()
 	for _, need := range []string{"git", "make", "cc", "python3"} {
-		tool(t, need)
+		fdtest.Program(t, need)
 	}
 	dir, module := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
@@ -270,7 +271,7 @@ func TestActionCancelled(t *testing.T) {
 // version, or if the user asks for that.
 func TestActionDownload(t *testing.T) {
 	for _, need := range []string{"curl", "tar", "sha256sum"} {
-		tool(t, need)
+		fdtest.Program(t, need)
 	}
 	dir := t.TempDir()
 	const name = "scm-1.2.3-linux-"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/peertest"
@@ -95,13 +96,13 @@ func TestNewPeerTest(t *testing.T) {
 	}
 	test := func(name string, passes bool, want string, env ...string) {
 		t.Helper()
-		cmd := exec.Command(tool(t, "cargo"), append([]string{"test", "--offline", "--test", "interop"}, strings.Fields(name)...)...)
+		cmd := exec.Command(fdtest.Program(t, "cargo"), append([]string{"test", "--offline", "--test", "interop"}, strings.Fields(name)...)...)
 		cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "CARGO_TARGET_DIR="+dir, "CARGO_PROFILE_DEV_DEBUG=0", "CARGO_INCREMENTAL=0", "SCM_PROGRAM="+program(t, "scm")), env...)
 		if r := finish(t, cmd); (r.code == 0) != passes || !strings.Contains(r.text(), want) {
 			t.Errorf("%v %s: got %d\n%s", env, name, r.code, r.text())
 		}
 	}
-	rustc, err := exec.Command(tool(t, "rustc"), "-vV").Output()
+	rustc, err := exec.Command(fdtest.Program(t, "rustc"), "-vV").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func buildPeer(t *testing.T, s peers.Skeleton, dir, functions string) {
 	}
 	for _, name := range tools {
 		if !strings.HasPrefix(name, "./") {
-			tool(t, name)
+			fdtest.Program(t, name)
 		}
 	}
 	file := filepath.Join(dir, s.File)
@@ -284,7 +285,7 @@ func TestFirstSteps(t *testing.T) {
 // command that runs it. Unlike that adapter, it makes the received descriptors close-on-exec.
 func pythonPeer(t *testing.T, more string) string {
 	t.Helper()
-	tool(t, "python3")
+	fdtest.Program(t, "python3")
 	dir := t.TempDir()
 	writePeer(t, "python", filepath.Join(dir, "peer.py"))
 	const folder, serve = "../../interop/peers/python/", "SendFDs().serve()\n"

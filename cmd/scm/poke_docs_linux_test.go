@@ -91,8 +91,8 @@ func TestPokeSnippets(t *testing.T) {
 			if snippet == nil || strings.Count(snippet[1], s.closes) != 1 {
 				t.Fatal("docs/testing-a-daemon.md has no function that closes descriptors")
 			}
-			if _, err := exec.LookPath("cc"); language == "c" && err != nil {
-				fdtest.Missing(t, err.Error())
+			if language == "c" {
+				fdtest.Program(t, "cc")
 			}
 			for closes, code := range map[string]int{s.closes: 0, s.forgets: 1} {
 				dir := fdtest.ShortDir(t)

@@ -82,16 +82,6 @@ func program(t *testing.T, name string) string {
 	return filepath.Join(binaries, name)
 }
 
-// tool returns the path of a program that tools/setup installs.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		fdtest.Missing(t, err.Error())
-	}
-	return path
-}
-
 // A result is the outcome of running a command.
 type result struct {
 	code           int // -1 after a signal

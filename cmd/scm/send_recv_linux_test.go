@@ -202,7 +202,7 @@ func TestInheritedSocketRejected(t *testing.T) {
 
 // A ProxyCommand of ssh sends its connection as the help text says.
 func TestSendToSSH(t *testing.T) {
-	ssh := tool(t, "ssh")
+	ssh := fdtest.Program(t, "ssh")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

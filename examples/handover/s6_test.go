@@ -22,7 +22,7 @@ import (
 func TestS6(t *testing.T) {
 	for _, name := range []string{"s6-supervise", "s6-svc", "s6-svstat"} {
 		if _, err := exec.LookPath(name); err != nil {
-			fdtest.Missing(t, "no "+name+" in PATH (Debian: s6)")
+			fdtest.Missing(t, name, "no "+name+" in PATH (Debian: s6)")
 		}
 	}
 	service := fdtest.ShortDir(t)

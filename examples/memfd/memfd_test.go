@@ -14,10 +14,7 @@ import (
 func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestPartnerInC(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	cc := fdtest.Program(t, "cc")
 	partner := filepath.Join(t.TempDir(), "partner")
 	library, _ := filepath.Glob("../../csrc/*.c")
 	args := append([]string{"-std=c99", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I../../csrc", "-o", partner, "c/partner.c"}, library...)

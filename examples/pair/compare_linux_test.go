@@ -19,7 +19,7 @@ func needsCompilerAndPtrace(t *testing.T) {
 	t.Helper()
 	needsCompiler(t)
 	if _, err := recorder.Record(exec.Command("true"), recorder.Options{}); err != nil {
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "ptrace", err.Error())
 	}
 }
 

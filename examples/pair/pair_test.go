@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -60,9 +59,7 @@ func TestPair(t *testing.T) {
 
 func needsCompiler(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("cc"); err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	fdtest.Program(t, "cc")
 }
 
 func TestWithoutCompiler(t *testing.T) {

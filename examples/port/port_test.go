@@ -19,15 +19,13 @@ import (
 
 // The commands of docs/howto-port.md print what the page shows, whatever is on the stack, and find a fault in the port.
 func TestHowto(t *testing.T) {
-	if _, err := exec.LookPath("cc"); err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	fdtest.Program(t, "cc")
 	dir := fdtest.ShortDir(t) + "/"
 	commands, output, _ := strings.Cut(string(program.Must(os.ReadFile("session.txt"))), "# ")
 	want := counted(strings.ReplaceAll(output, "\n# ", "\n"))
 	got, code := run("sh", "-ec", strings.ReplaceAll(commands, "build/", dir))
 	if code == 4 {
-		fdtest.Missing(t, "scm diff cannot record programs")
+		fdtest.Missing(t, "ptrace", "scm diff cannot record programs")
 	}
 	if code != 0 || got != want {
 		t.Fatalf("status %d, %q; want %q", code, got, want)

@@ -2,29 +2,40 @@ package fdtest
 
 import (
 	"os"
-	"regexp"
+	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/internal/testrecord"
 )
 
-var (
-	notFound = regexp.MustCompile(`.*exec: "(.*)": executable file not found in \$PATH`)
-	notThere = regexp.MustCompile(`^no (C compiler|[^ ,]+).* in PATH`)
-)
+// Compiler is how records call a missing C compiler, whatever its name is.
+const Compiler = "C compiler"
 
-// Missing ends a test that needs something the machine does not have. With CI=true the test fails, otherwise it
-// is skipped, and Missing records why.
-func Missing(t testing.TB, reason string) {
+// Program returns the path of a program. If it is not in PATH, Missing ends the test.
+func Program(t testing.TB, name string) string {
 	t.Helper()
-	reason = notFound.ReplaceAllString(reason, "no $1 in PATH")
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	what := name
+	if name == "cc" || name == "gcc" {
+		what = Compiler
+	}
+	Missing(t, what, "no "+name+" in PATH")
+	return ""
+}
+
+// Missing ends a test that needs something the machine does not have, for a reason. With CI=true the test fails,
+// otherwise it is skipped, and Missing records what is missing.
+func Missing(t testing.TB, what, reason string) {
+	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatal(reason + ", and CI=true")
 	}
-	Lacks(t, reason)
+	Lacks(t, what)
 	t.Skip("missing: " + reason)
 }
 
@@ -38,13 +49,9 @@ func NeedRoot(t testing.TB, what string) {
 }
 
 // Lacks records that a test is about to be skipped, and what is missing on the machine.
-func Lacks(t testing.TB, reason string) {
+func Lacks(t testing.TB, what string) {
 	t.Helper()
-	missing, _, _ := strings.Cut(reason, "\n")
-	if m := notThere.FindStringSubmatch(missing); m != nil {
-		missing = m[1]
-	}
-	if err := testrecord.Write(testrecord.Record{Kind: testrecord.Lacks, Name: t.Name(), Missing: missing}); err != nil {
+	if err := testrecord.Write(testrecord.Record{Kind: testrecord.Lacks, Name: t.Name(), Missing: what}); err != nil {
 		t.Fatal(err)
 	}
 }

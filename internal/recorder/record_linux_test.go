@@ -34,15 +34,7 @@ func needsPtrace(t *testing.T) {
 	if err == nil || len(recordable) > 0 && !errors.As(err, &forbidden) {
 		return
 	}
-	fdtest.Missing(t, err.Error())
-}
-
-// needsProgram skips a test if a program is not installed. With CI=true that is an error.
-func needsProgram(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	fdtest.Missing(t, "ptrace", err.Error())
 }
 
 // recordChild runs a child, which must succeed.
@@ -359,7 +351,7 @@ func TestKilledParent(t *testing.T) {
 	if runtime.GOARCH == "386" {
 		t.Skip("the shell is amd64's")
 	}
-	needsProgram(t, "sh")
+	fdtest.Program(t, "sh")
 	ways(t, func(t *testing.T, o Options) {
 		needsPtrace(t)
 		o.StillOpen = func(*StillOpen) {} // the shell then also stops before it ends

@@ -42,7 +42,7 @@ func receiver(t *testing.T, flags ...string) string {
 	args := slices.Concat(cc[1:], []string{"-O1", "-D_GNU_SOURCE", "-pthread", "-o", path}, flags, []string{"testdata/receiver.c"})
 	if out, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
 		if len(flags) > 0 {
-			fdtest.Missing(t, "the compiler cannot build for 386")
+			fdtest.Missing(t, "gcc -m32", "the compiler cannot build for 386")
 		}
 		t.Fatalf("build the receiver: %v\n%s", err, out)
 	}
@@ -237,11 +237,11 @@ var stillOpenTests = []struct {
 func TestStillOpen(t *testing.T) {
 	program, err := filepath.EvalSymlinks("/bin/true") // on Alpine, busybox
 	if err != nil {
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "/bin/true", err.Error())
 	}
 	ptmx, err := filepath.EvalSymlinks("/dev/ptmx")
 	if err != nil {
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "/dev/ptmx", err.Error())
 	}
 	receivers(t, func(t *testing.T, path string) {
 		ways(t, func(t *testing.T, o Options) {
@@ -456,7 +456,7 @@ func TestStillOpenText(t *testing.T) {
 // which process the thread has created.
 func TestKilledInEvent(t *testing.T) {
 	needsPtrace(t)
-	needsProgram(t, "sh")
+	fdtest.Program(t, "sh")
 	ownthread.Run(func() {
 		cmd := exec.Command("sh", "-c", "(:) & wait")
 		tr := newTracer(Options{StillOpen: func(*StillOpen) {}})

@@ -3,6 +3,7 @@ package recorder
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -206,10 +207,10 @@ func compiler(t *testing.T) []string {
 	out, err := exec.Command("go", "env", "CC").Output()
 	cc := strings.Fields(string(out))
 	if err != nil || len(cc) == 0 {
-		fdtest.Missing(t, "go env CC names no C compiler")
+		fdtest.Missing(t, fdtest.Compiler, "go env CC names no C compiler")
 	}
 	if _, err := exec.LookPath(cc[0]); err != nil {
-		fdtest.Missing(t, "no C compiler: "+err.Error())
+		fdtest.Missing(t, fdtest.Compiler, "no C compiler: "+err.Error())
 	}
 	return cc
 }
@@ -245,7 +246,7 @@ func TestStillOpenInPrograms(t *testing.T) {
 		t.Skip("the test builds and runs programs for amd64 only; TestStillOpen has programs for 386")
 	}
 	needsPtrace(t)
-	needsProgram(t, "go")
+	fdtest.Program(t, "go")
 	bin := t.TempDir()
 	scm := filepath.Join(bin, "scm")
 	mustBuild(t, "go", "build", "-o", bin+"/", root+"/cmd/scm", root+"/examples/pass",
@@ -294,7 +295,7 @@ func TestStillOpenInPrograms(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "pass.py"), source, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			needsProgram(t, "python3")
+			fdtest.Program(t, "python3")
 			return program{cmd: exec.Command("python3", "pass.py"), lines: 1}
 		}},
 		{"mycat in C", func(t *testing.T, dir string) program {
@@ -323,7 +324,7 @@ os.close(fds[0])
 `
 			// The exec of cat, which closes its standard input; the exec and the end of the second true; and the
 			// end of the fork.
-			needsProgram(t, "python3")
+			fdtest.Program(t, "python3")
 			return program{cmd: exec.Command("python3", "-c", text), send: true, lines: 4}
 		}},
 	} {
@@ -337,7 +338,7 @@ os.close(fds[0])
 	folder := filepath.Join(root, "interop/peers")
 	script := func(interpreter, name string) func(t *testing.T) []string {
 		return func(t *testing.T) []string {
-			needsProgram(t, interpreter)
+			fdtest.Program(t, interpreter)
 			return []string{interpreter, filepath.Join(folder, name)}
 		}
 	}
@@ -348,7 +349,7 @@ os.close(fds[0])
 			if b.Broken {
 				t.Fatalf("%s\n%s", b.Why, &log)
 			} else if b.Why != "" {
-				fdtest.Missing(t, b.Why)
+				fdtest.Missing(t, cmp.Or(b.Lacks, name), b.Why)
 			}
 			return b.Command
 		}
@@ -422,7 +423,7 @@ func witnessedPeer(t *testing.T, w *witness, dir string, cmd *exec.Cmd, closes b
 	hello.Stdin = strings.NewReader("hello\n")
 	hello.WaitDelay = time.Minute
 	if out, err := hello.Output(); err != nil || !bytes.HasPrefix(out, []byte("ok ")) {
-		fdtest.Missing(t, fmt.Sprintf("the peer %q does not run here: %q, %v", hello.Args, out, err))
+		fdtest.Missing(t, hello.Args[0], fmt.Sprintf("the peer %q does not run here: %q, %v", hello.Args, out, err))
 	}
 	witnessed(t, dir, w, p)
 	close(answers)

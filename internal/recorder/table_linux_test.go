@@ -20,7 +20,7 @@ var archs = []*Arch{amd64, i386, arm64, arm, riscv64, ppc64le, s390x}
 func TestTable(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
-		fdtest.Missing(t, "go list does not say where golang.org/x/sys is")
+		fdtest.Missing(t, "golang.org/x/sys", "go list does not say where golang.org/x/sys is")
 	}
 	for _, a := range archs {
 		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "unix", "zsysnum_linux_"+a.Name+".go"))

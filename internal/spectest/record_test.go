@@ -46,7 +46,7 @@ var _ = os.Getenv(recordedVariable) == "" || ginkgo.Describe("it", func() {
 	}
 	ginkgo.It("panics", func() { panic("oh") })
 	ginkgo.It("is pending", ginkgo.Pending, func() {})
-	ginkgo.It("needs tea", func() { fdtest.Missing(ginkgo.GinkgoTB(), "no tea (green) in PATH") })
+	ginkgo.It("needs tea", func() { fdtest.Missing(ginkgo.GinkgoTB(), "tea", "the kettle is cold") })
 	ginkgo.It("fails later", func() {})
 	ginkgo.Describe("ordered", ginkgo.Ordered, func() {
 		ginkgo.BeforeAll(func() { ginkgo.Skip("no milk") })
@@ -114,7 +114,7 @@ func TestRecords(t *testing.T) {
 			`"kind":"spec","name":"it panics","state":"panicked","why":"Test Panicked: oh"}`,
 			`"kind":"spec","name":"it is pending","state":"pending"}`,
 			`"kind":"lacks","name":"it needs tea","missing":"tea"}`,
-			`"kind":"spec","name":"it needs tea","state":"skipped","why":"missing: no tea (green) in PATH"}`,
+			`"kind":"spec","name":"it needs tea","state":"skipped","why":"missing: the kettle is cold"}`,
 			`"kind":"spec","name":"it fails later","state":"passed"}`,
 			`"kind":"spec","name":"it ordered first","state":"skipped","why":"no milk"}`,
 			`"kind":"spec","name":"it ordered second","state":"skipped","why":"no milk"}`,

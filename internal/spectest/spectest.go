@@ -102,13 +102,10 @@ func PrintSkips(report ginkgo.Report, labels ...string) {
 // FindStrace returns the path of strace. If strace is missing or may not trace, it ends the spec.
 func FindStrace() string {
 	ginkgo.GinkgoHelper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		fdtest.Missing(ginkgo.GinkgoTB(), "strace: "+err.Error())
-	}
+	strace := fdtest.Program(ginkgo.GinkgoTB(), "strace")
 	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		reason, _, _ := strings.Cut(string(out), "\n")
-		fdtest.Missing(ginkgo.GinkgoTB(), "strace may not trace here: "+reason)
+		fdtest.Missing(ginkgo.GinkgoTB(), "ptrace", "strace may not trace here: "+reason)
 	}
 	return strace
 }

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ func TestBrokenLibraries(t *testing.T) {
 	dir := t.TempDir()
 	object := compileBroken(t, dir)
 	var list []Built
-	missing := map[string]string{} // by language, why there is no broken peer
+	missing := map[string]Built{} // by language, the peer that was not built
 	for _, l := range readRecords() {
 		lang, name := l.lang, breakable(l)
 		i := slices.IndexFunc(built, func(b Built) bool { return b.Name == name })
@@ -48,7 +49,7 @@ func TestBrokenLibraries(t *testing.T) {
 		case i < 0:
 			t.Errorf("%s: the list has no peer for it", lang)
 		case built[i].Why != "":
-			missing[lang] = built[i].Name + ": " + built[i].Obstacle()
+			missing[lang] = built[i]
 		case lang == "go":
 			list = append(list, Built{Name: built[i].Name, Lang: lang, Command: []string{buildBrokenFDChannel(t, dir)}})
 		default:
@@ -56,8 +57,8 @@ func TestBrokenLibraries(t *testing.T) {
 			list = append(list, Built{Name: built[i].Name, Lang: lang, Command: command})
 		}
 	}
-	for lang, why := range missing {
-		t.Run(lang, func(t *testing.T) { fdtest.Missing(t, why) })
+	for lang, b := range missing {
+		t.Run(lang, func(t *testing.T) { fdtest.Missing(t, cmp.Or(b.Lacks, b.Name), b.Name+": "+b.Obstacle()) })
 	}
 	cases := runBroken(t, dir, list)
 	for _, b := range list {
@@ -88,7 +89,7 @@ func compileBroken(t *testing.T, dir string) string {
 	t.Helper()
 	_, cc, err := findTool(t.Context(), "cc")
 	if err != nil {
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, fdtest.Compiler, err.Error())
 	}
 	object := filepath.Join(dir, "broken.so")
 	mustRun(t, cc, "-std=c99", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", object, "testdata/broken.c")

@@ -30,6 +30,8 @@ type Built struct {
 	FewPairs bool `json:"few_pairs,omitempty"`
 	// Broken reports whether the build failed even though all tools are installed.
 	Broken bool `json:"broken,omitempty"`
+	// Lacks is the missing tool that the build needs.
+	Lacks string `json:"lacks,omitempty"`
 	// Setup is the name of the group in tools/setup that installs the missing tools.
 	Setup string `json:"setup,omitempty"`
 }
@@ -94,7 +96,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	var list []Built
 	for _, s := range picked {
 		o := outcomes[s.Build]
-		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang, FewPairs: s.FewPairs, Why: o.why, Broken: o.broken}
+		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang, FewPairs: s.FewPairs, Why: o.why, Lacks: o.lacks, Broken: o.broken}
 		switch {
 		case err != nil:
 			b.Why, b.Broken = err.Error(), true
@@ -114,11 +116,11 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 }
 
 // A recipeOutcome is the result of running a recipe. It contains the values to substitute for words in braces in
-// the commands of the recipe's peers. If the recipe failed, it also contains the reason.
+// the commands of the recipe's peers. If the recipe failed, it also contains the reason, and the tool that is missing.
 type recipeOutcome struct {
-	why    string
-	broken bool
-	words  replacements
+	why, lacks string
+	broken     bool
+	words      replacements
 }
 
 // runAll runs each recipe that the picked peers need, once. Recipes for the same language run one after
@@ -205,7 +207,7 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, 
 	for _, need := range b.Needs {
 		tool, command, err := findTool(ctx, need)
 		if err != nil {
-			o.why = err.Error()
+			o.why, o.lacks = err.Error(), toolName(need)
 			return o, nil
 		}
 		o.words[tool] = command

@@ -131,17 +131,18 @@ func TestBuild(t *testing.T) {
 		broken    bool
 		setup     string
 		few       bool
+		lacks     string
 	}{
 		{name: "a"},
 		{name: "broken", why: "sh: exit status 3: no luck", broken: true},
 		{name: "b", few: true},
 		{name: "unmade", why: "did not create the program", broken: true},
-		{name: "newer", why: "is older than 99.1"},
-		{name: "toolless", why: "no no-such-tool in PATH", setup: "test"},
-		{name: "fileless", why: "no /no/such.jar"},
+		{name: "newer", why: "is older than 99.1", lacks: "bash 99.1"},
+		{name: "toolless", why: "no no-such-tool in PATH", setup: "test", lacks: "no-such-tool"},
+		{name: "fileless", why: "no /no/such.jar", lacks: "/no/such.jar"},
 	} {
 		got := list[i]
-		if got.Name != want.name || got.Setup != want.setup || got.Broken != want.broken || got.FewPairs != want.few || (got.Why == "") != (want.why == "") ||
+		if got.Name != want.name || got.Setup != want.setup || got.Broken != want.broken || got.FewPairs != want.few || got.Lacks != want.lacks || (got.Why == "") != (want.why == "") ||
 			!strings.Contains(got.Why, want.why) || (got.Why == "") != (len(got.Command) > 0) {
 			t.Errorf("%s: got %+v, want %q, broken %v", want.name, got, want.why, want.broken)
 		}

@@ -59,6 +59,14 @@ func findTool(ctx context.Context, need string) (name, command string, err error
 	return name, command, nil
 }
 
+// toolName names what an entry of Needs asks for.
+func toolName(need string) string {
+	if need == "cc" {
+		return "C compiler"
+	}
+	return strings.ReplaceAll(need, ":", " ")
+}
+
 // argumentsOf returns the arguments of a tool in the table of the language that has it there.
 func argumentsOf(tool string, table func(language) map[string][]string) []string {
 	for _, l := range readRecords() {

@@ -143,7 +143,7 @@ func makeTwins(t testing.TB) *twins {
 	p, err := newTwins()
 	switch {
 	case errors.Is(err, unix.EPERM):
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "a permission", err.Error())
 	case err != nil:
 		t.Fatal(err)
 	}

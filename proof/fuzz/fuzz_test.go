@@ -13,9 +13,7 @@ import (
 
 // TestCorpus runs the inputs in testdata/fuzz, as go test does for a target in Go.
 func TestCorpus(t *testing.T) {
-	if _, err := exec.LookPath("gcc"); err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	fdtest.Program(t, "gcc")
 	for _, target := range []string{"scm_take", "read_fd", "scm_rights_recv"} {
 		t.Run(target, func(t *testing.T) {
 			inputs, err := filepath.Glob("testdata/fuzz/" + target + "/*")

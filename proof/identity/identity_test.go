@@ -45,7 +45,7 @@ func brieflyProve(t *testing.T, part func(*proof)) {
 	}
 	for _, target := range targets()[:2] {
 		if err := target.compiles(); err != nil {
-			fdtest.Missing(t, err.Error())
+			fdtest.Missing(t, fdtest.Compiler, err.Error())
 		}
 	}
 	t.Chdir("../..")
@@ -55,7 +55,7 @@ func brieflyProve(t *testing.T, part func(*proof)) {
 	var forbidden *recorder.ForbiddenError
 	switch {
 	case errors.As(err, &forbidden):
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "ptrace", err.Error())
 	case err != nil:
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestOriginals(t *testing.T) {
 	brieflyProve(t, func(p *proof) {
 		p.originals()
 		if p.missing > 0 {
-			fdtest.Missing(t, fmt.Sprintf("%d originals or peers are missing", p.missing))
+			fdtest.Missing(t, "originals", fmt.Sprintf("%d originals or peers are missing", p.missing))
 		}
 	})
 }
@@ -89,7 +89,7 @@ func TestDepartures(t *testing.T) {
 		o := originals[slices.IndexFunc(originals, func(o original) bool { return o.theirs == "book" })]
 		ours := o.ours[0]
 		if text := why[o.theirs] + why[ours]; text != "" {
-			fdtest.Missing(t, text)
+			fdtest.Missing(t, "originals", text)
 		}
 		rows, allowed := o.departures(p.root)
 		performances := must.Get(o.perform(commands[o.theirs], commands[ours]))

@@ -72,7 +72,7 @@ func debian(t *testing.T, headers ...tar.Header) string {
 	file := filepath.Join(t.TempDir(), "p.deb")
 	out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zgzip", "-b", dir, file).CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
-		fdtest.Missing(t, err.Error())
+		fdtest.Missing(t, "dpkg-deb", err.Error())
 	}
 	if err != nil {
 		t.Fatalf("dpkg-deb: %v\n%s", err, out)

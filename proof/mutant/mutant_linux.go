@@ -86,7 +86,7 @@ func TryAll(t *testing.T, by Finder, list []Fault, root string, find func(*testi
 				found, err := f.Try(by, root, t.TempDir(), func(o *Overlay) (string, error) { return find(t, &f, o) })
 				switch {
 				case errors.Is(err, target.ErrMissing):
-					fdtest.Missing(t, err.Error())
+					fdtest.Missing(t, "what finds a fault", err.Error())
 				case err != nil:
 					t.Fatal(err)
 				}

@@ -25,9 +25,9 @@ import (
 var _ = Describe("the build", Label("build"), func() {
 	It("returns ErrUnsupported on a system without descriptor passing (js/wasm)", func() {
 		runner := filepath.Join(goTool{}.variable("GOROOT"), "lib/wasm/go_js_wasm_exec")
-		_, err := exec.LookPath("node")
-		if _, e := os.Stat(runner); err != nil || e != nil {
-			fdtest.Missing(GinkgoTB(), errors.Join(err, e).Error())
+		fdtest.Program(GinkgoTB(), "node")
+		if _, err := os.Stat(runner); err != nil {
+			fdtest.Missing(GinkgoTB(), "go_js_wasm_exec", err.Error())
 		}
 		for _, p := range []string{".", "./fdchannel", "./handover"} {
 			out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, p)
@@ -179,7 +179,7 @@ var _ = Describe("the build", Label("build"), func() {
 
 		It("keeps its go line, and vendors only scm and x/sys", func() {
 			if _, stderr, err := g.run("mod", "tidy"); err != nil {
-				fdtest.Missing(GinkgoTB(), "the modules that tests need cannot be downloaded: "+strings.TrimSpace(stderr))
+				fdtest.Missing(GinkgoTB(), "Go modules", "the modules that tests need cannot be downloaded: "+strings.TrimSpace(stderr))
 			}
 			Expect(string(ok(os.ReadFile(filepath.Join(g.dir, "go.mod"))))).To(ContainSubstring("\ngo 1.24.0\n"))
 			g.must("mod", "vendor")
@@ -198,7 +198,7 @@ var _ = Describe("the build", Label("build"), func() {
 			g.env = []string{"GOTOOLCHAIN=" + toolchain, "GOFLAGS=-mod=mod"}
 			for _, args := range [][]string{{"version"}, append([]string{"get"}, get...)} {
 				if _, stderr, err := g.run(args...); err != nil {
-					fdtest.Missing(GinkgoTB(), "cannot be downloaded: "+strings.TrimSpace(stderr))
+					fdtest.Missing(GinkgoTB(), "Go modules", "cannot be downloaded: "+strings.TrimSpace(stderr))
 				}
 			}
 			// vet would check the tests too, which compiles the modules that they need.
@@ -213,7 +213,7 @@ var _ = Describe("the build", Label("build"), func() {
 			cache := GinkgoT().TempDir()
 			g.env = []string{"GOMODCACHE=" + cache, "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}
 			if _, stderr, err := g.run("mod", "download", "golang.org/x/sys"); err != nil {
-				fdtest.Missing(GinkgoTB(), "no module can be downloaded: "+strings.TrimSpace(stderr))
+				fdtest.Missing(GinkgoTB(), "Go modules", "no module can be downloaded: "+strings.TrimSpace(stderr))
 			}
 			Expect(os.RemoveAll(cache)).To(Succeed())
 			Expect(os.Mkdir(cache, 0o700)).To(Succeed())
@@ -295,9 +295,7 @@ var _ = Describe("the build", Label("build"), func() {
 				prefix+"/lib 64/libscm_rights.so", prefix+"/share/man/man3/scm_rights_recv.3", prefix+"/share/man/man7/scm_rights.7"))
 			pc := dest + prefix + "/lib 64/pkgconfig"
 			Expect(contents(pc + "/scm_rights.pc")).To(And(ContainSubstring("prefix=/opt/"+written+"\n"), ContainSubstring("libdir=/opt/"+written+"/lib\\ 64\n")))
-			if _, err := exec.LookPath("pkg-config"); err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
+			fdtest.Program(GinkgoTB(), "pkg-config")
 			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm_rights)"`)
 			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+pc)
 			Expect(output(cmd)).To(Equal("-I" + prefix + "/include"))
@@ -313,9 +311,7 @@ var _ = Describe("the build", Label("build"), func() {
 			c.must("install", "DESTDIR="+to, "PREFIX=/usr")
 			pages := filesBelow(to + "/usr/share/man")
 			Expect(pages).To(HaveLen(5))
-			if _, err := exec.LookPath("man"); err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
+			fdtest.Program(GinkgoTB(), "man")
 			show := func(name string) string {
 				cmd := exec.Command("man", "-M", to+"/usr/share/man", "-P", "cat", name)
 				cmd.Env = append(os.Environ(), "MANWIDTH=80")
@@ -359,7 +355,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
 			probe := exec.Command(goTool{}.variable("CC"), append(strings.Fields(flags), "-o", to+"/probe", source)...)
 			if out, err := probe.CombinedOutput(); err != nil {
-				fdtest.Missing(GinkgoTB(), "the compiler does not support "+flags+"\n"+string(out))
+				fdtest.Missing(GinkgoTB(), "compiler for "+flags, "the compiler does not support "+flags+"\n"+string(out))
 			}
 			c.env = []string{"CI="} // skip the check of the manual pages if there is no mandoc
 			c.must("all", "CFLAGS="+flags, "exports", "man")

@@ -162,9 +162,7 @@ var _ = Describe("docs/testing-a-library.md", func() {
 				needsCompiler()
 			}
 			for _, program := range []string{"make", "python3"} {
-				if _, err := exec.LookPath(program); err != nil {
-					fdtest.Missing(GinkgoTB(), err.Error())
-				}
+				fdtest.Program(GinkgoTB(), program)
 			}
 			u := newCIUser(library)
 			checkout, template, smoke, run, expect, script := u.blocks[0], u.blocks[2], u.blocks[3], u.blocks[4], u.blocks[5], u.blocks[6]

@@ -85,9 +85,7 @@ type csrc struct {
 
 func (c csrc) run(target string, args ...string) (string, error) {
 	GinkgoHelper()
-	if _, err := exec.LookPath("make"); err != nil {
-		fdtest.Missing(GinkgoTB(), err.Error())
-	}
+	fdtest.Program(GinkgoTB(), "make")
 	cmd := exec.Command("make", append([]string{"-C", "csrc", target, "CC=" + goTool{}.variable("CC"), "BUILD=" + c.build}, args...)...)
 	cmd.Env = append(fdtest.WithoutMake(), c.env...)
 	out, err := cmd.CombinedOutput()
@@ -140,11 +138,7 @@ func linked(names ...string) string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
 	for _, name := range names {
-		at, err := exec.LookPath(name)
-		if err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
-		Expect(os.Symlink(at, filepath.Join(dir, name))).To(Succeed())
+		Expect(os.Symlink(fdtest.Program(GinkgoTB(), name), filepath.Join(dir, name))).To(Succeed())
 	}
 	return dir
 }
@@ -153,7 +147,7 @@ func linked(names ...string) string {
 func needsCompiler() {
 	GinkgoHelper()
 	if (goTool{}).variable("CGO_ENABLED") != "1" {
-		fdtest.Missing(GinkgoTB(), "cgo is disabled: no C compiler ("+goTool{}.variable("CC")+") in PATH")
+		fdtest.Missing(GinkgoTB(), fdtest.Compiler, "cgo is disabled: no C compiler ("+goTool{}.variable("CC")+") in PATH")
 	}
 }
 

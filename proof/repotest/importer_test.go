@@ -33,7 +33,7 @@ func newImporter(goLine, requirements string, files map[string]string) importer 
 func (m importer) tidy() {
 	GinkgoHelper()
 	if _, stderr, err := m.run("mod", "tidy"); err != nil {
-		fdtest.Missing(GinkgoTB(), "the modules cannot be downloaded: "+strings.TrimSpace(stderr))
+		fdtest.Missing(GinkgoTB(), "Go modules", "the modules cannot be downloaded: "+strings.TrimSpace(stderr))
 	}
 }
 

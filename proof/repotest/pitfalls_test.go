@@ -21,9 +21,7 @@ var (
 
 var _ = Describe("docs/pitfalls.md", func() {
 	It("has programs that print what the page says", func() {
-		if _, err := exec.LookPath("python3"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
+		fdtest.Program(GinkgoTB(), "python3")
 		page := contents("docs/pitfalls.md")
 		start := preamble.FindStringSubmatch(page)
 		Expect(start).To(HaveLen(3))

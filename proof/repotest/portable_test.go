@@ -157,7 +157,7 @@ var _ = Describe("the job oldest-go", func() {
 		Expect(command).To(HaveLen(2))
 		oldest := goTool{env: []string{"GOTOOLCHAIN=go1.24.0"}}
 		if _, stderr, err := oldest.run("version"); err != nil {
-			fdtest.Missing(GinkgoTB(), "cannot be downloaded: "+strings.TrimSpace(stderr))
+			fdtest.Missing(GinkgoTB(), "go1.24.0", "cannot be downloaded: "+strings.TrimSpace(stderr))
 		}
 		// gcc finds as and ld in PATH. Every system has the others.
 		path := oldest.variable("GOROOT") + "/bin:" + linked("git", "gcc", "as", "ld",

@@ -198,9 +198,7 @@ done
 var _ = Describe("README", func() {
 	It("works from top to bottom, and on to docs/c.md, each block pasted as it is", func() {
 		needsCompiler()
-		if _, err := exec.LookPath("pkg-config"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
+		fdtest.Program(GinkgoTB(), "pkg-config")
 		cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+strings.Join(pasted(), ""))
 		cmd.Dir = checkout()
 		// Tests must not install anything.
@@ -249,9 +247,7 @@ var _ = Describe("README", func() {
 
 var _ = Describe("docs/primer.md", func() {
 	DescribeTable("has commands that end and leave no process behind", func(asTold bool) {
-		if _, err := exec.LookPath("python3"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
+		fdtest.Program(GinkgoTB(), "python3")
 		dir, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
 		goTool{}.must("build", "-o", bin, "./cmd/scm")
 		if asTold {

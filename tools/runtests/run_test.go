@@ -308,10 +308,7 @@ func TestChosenCompiler(t *testing.T) {
 
 // What needs a compiler runs after the part that has installed one.
 func TestInstalledCompiler(t *testing.T) {
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	gcc := fdtest.Program(t, "gcc")
 	bin := binOf(t, "go", "printf", "sh", "mv")
 	script(t, bin+"/not-installed", "PATH="+os.Getenv("PATH")+` exec `+gcc+` "$@"`)
 	environment := []string{"PATH=" + bin, "BIN=" + bin, "CC="}
