@@ -3,7 +3,7 @@
 // Command runtests runs a plan of tests and reports the results. The plans are in plan.go.
 //
 //	runtests PLAN [PART…]   run its parts, or only these
-//	runtests -list PLAN     print its parts and their commands
+//	runtests -list PLAN     print its parts, what each waits for, and their commands
 //	runtests -sum TITLE [-failed N] FILE…
 //	                        add up the results that runs wrote to RESULTS, with at least N failures
 //
@@ -42,7 +42,7 @@ var (
 )
 
 func main() {
-	list := flag.Bool("list", false, "print the parts of the plan and their commands")
+	list := flag.Bool("list", false, "print the parts of the plan, what each waits for, and their commands")
 	title := flag.String("sum", "", "add up the results in files, and print them under this `title`")
 	least := flag.Int("failed", 0, "with -sum, the minimum `number` of failures to report")
 	flag.Parse()
@@ -265,8 +265,9 @@ func (r *run) list() error {
 		return err
 	}
 	for _, p := range r.parts {
+		name := p.Name + r.waits(p)
 		if why := r.skips(context.Background(), p); why != "" {
-			fmt.Printf("%s: skipped: %s\n", p.Name, why)
+			fmt.Printf("%s: skipped: %s\n", name, why)
 			continue
 		}
 		command := p.Command
@@ -281,7 +282,24 @@ func (r *run) list() error {
 			}
 			command = r.goTest(p, names)
 		}
-		fmt.Printf("%s: %s\n", p.Name, strings.Join(command, " "))
+		fmt.Printf("%s: %s\n", name, strings.Join(command, " "))
 	}
 	return nil
+}
+
+// waits says, in parentheses, which parts of the plan must end before a part begins, and whether it runs alone.
+func (r *run) waits(p *running) string {
+	var says []string
+	if p.Alone {
+		says = append(says, "alone")
+	}
+	for _, o := range r.parts {
+		if slices.Contains(p.After, o.Name) {
+			says = append(says, "after "+o.Name)
+		}
+	}
+	if len(says) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(says, ", ") + ")"
 }
