@@ -1,10 +1,13 @@
 package scm_test
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -14,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -491,4 +495,286 @@ var _ = Child("conn-stress", func(args []string) {
 	}
 	Expect(threads.Load()).To(BeNumerically("<", maxThreads))
 	fmt.Printf("%d messages in %v, at most %d threads\n", len(seen), time.Since(begin).Round(time.Millisecond), threads.Load())
+})
+
+var _ = DescribeTableSubtree("on", func(typ int) {
+	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_DGRAM: "unixgram", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
+
+	// netConn makes a connection of package net, and returns its other end as a Conn.
+	netConn := func() (theirs *net.UnixConn, far *scm.Conn) {
+		GinkgoHelper()
+		checkNoLeak()
+		a, b := sockets(typ)
+		file := asFile(a)
+		defer func() { _ = file.Close() }()
+		return withDeadline(ok(net.FileConn(file)).(*net.UnixConn)), withDeadline(ok(scm.NewConnFD(copies(b)[0])))
+	}
+
+	It("NewConn uses the same socket without changing it, and Close and deadlines apply to both connections", func() {
+		for want, end := range map[error]func(theirs *net.UnixConn) error{
+			os.ErrDeadlineExceeded: func(theirs *net.UnixConn) error { return theirs.SetReadDeadline(time.Unix(1, 0)) },
+			net.ErrClosed:          (*net.UnixConn).Close,
+		} {
+			theirs, far := netConn()
+			before, status := fdtest.Take(), statusOf(theirs)
+			ours := ok(scm.NewConn(theirs))
+			Expect(ours.UnixConn).To(BeIdenticalTo(theirs))
+			Expect(before.NewSince()).To(BeEmpty())
+			Expect(FDOf(ours)).To(Equal(FDOf(theirs)))
+			f := pipes(1)[0]
+			Expect(ours.WriteFiles([]byte("a"), f)).To(Equal(1))
+			receives(far, "a", f)
+			Expect(theirs.Write([]byte("b"))).To(Equal(1))
+			receives(far, "b")
+			Expect(statusOf(theirs)).To(Equal(status))
+
+			wait := start(func() { Expect(Third(ours.ReadFiles(make([]byte, 1), 1))).To(opFails("read", want)) })
+			waitsIn("ReadFiles", 1)
+			Expect(end(theirs)).To(Succeed())
+			wait()
+		}
+		theirs, _ := netConn()
+		Expect(ok(scm.NewConn(theirs)).Close()).To(Succeed())
+		Expect(theirs.Write([]byte("x"))).Error().To(MatchError(net.ErrClosed))
+	})
+
+	It("NewConnFD consumes the descriptor of a blocking or non-blocking socket, and sets O_NONBLOCK", func() {
+		for _, flags := range []int{0, unix.SOCK_NONBLOCK} {
+			step("O_NONBLOCK: ", flags != 0)
+			a, b := sockets(typ | flags)
+			checkNoLeak()
+			inherited := ok(unix.Dup(a))
+			c := withDeadline(ok(scm.NewConnFD(inherited)))
+			Expect(fdtest.IsOpen(inherited)).To(BeFalse())
+			Expect(fdtest.Same(FDOf(c), a)).To(BeTrue())
+			Expect(fdtest.CloseOnExec(FDOf(c))).To(BeTrue())
+			Expect(fcntl(a, unix.F_GETFL, 0) & unix.O_NONBLOCK).NotTo(BeZero())
+			Expect(c.LocalAddr().Network()).To(Equal(network))
+			f := pipes(1)[0]
+			Expect(c.WriteFiles([]byte("x"), f)).To(Equal(1))
+			received := ok(scm.NewConnFD(copies(b)[0]))
+			receives(withDeadline(received), "x", f)
+		}
+	})
+
+	It("NewConn unwraps a Conn, a struct that embeds one, and types with a NetConn method, and returns the same socket with the new Config", func() {
+		theirs, far := netConn()
+		inner := ok(scm.NewConn(theirs))
+		for name, c := range map[string]net.Conn{
+			"a *net.UnixConn":                 theirs,
+			"a *Conn":                         inner,
+			"a struct that embeds a *Conn":    embedsPointer{inner, ""},
+			"a NetConn that returns a Conn":   wrapper{nil, inner},
+			"a NetConn that returns net's":    wrapper{nil, theirs},
+			"two NetConns":                    wrapper{nil, &wrapper{nil, inner}},
+			"a NetConn that returns a struct": wrapper{nil, embedsPointer{inner, ""}},
+		} {
+			before := fdtest.Take()
+			c, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}.NewConn(c)
+			Expect(err).NotTo(HaveOccurred(), name)
+			Expect(c.UnixConn).To(BeIdenticalTo(theirs), name)
+			Expect(before.NewSince()).To(BeEmpty(), name)
+			for range 2 {
+				Expect(far.Write([]byte("x"))).To(Equal(1))
+			}
+			Expect(Third(c.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}), name)
+			Expect(Third(inner.ReadFiles(make([]byte, 1), 1))).To(Succeed(), "%s: the Conn keeps its own Config", name)
+		}
+	})
+
+	It("NewConn keeps the Expect, and nothing else, of the *Conn that its argument is or leads to, and Config.NewConn replaces it", func() {
+		theirs, far := netConn()
+		strict := ok(scm.Config{Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}, KeepTruncated: true}.NewConn(theirs))
+		sent := pipes(1)[0]
+		for name, c := range map[string]net.Conn{
+			"a *Conn":                         strict,
+			"a Conn from NewConn":             ok(scm.NewConn(strict)),
+			"a Conn from WithContext":         strict.WithContext(context.Background()),
+			"a struct that embeds a *Conn":    embedsPointer{strict, ""},
+			"a NetConn that returns a Conn":   wrapper{nil, strict},
+			"two NetConns":                    wrapper{nil, &wrapper{nil, strict}},
+			"a NetConn that returns a struct": wrapper{nil, embedsPointer{strict, ""}},
+		} {
+			step(name)
+			kept := ok(scm.NewConn(c))
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			Expect(Third(kept.ReadFiles(make([]byte, 1), 1))).To(MatchError("scm: wanted a socket, got a pipe (read end)"))
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			receives(ok(scm.Config{}.NewConn(c)), "x", sent)
+		}
+		for name, c := range map[string]net.Conn{"a NetConn that skips the Conn": wrapper{strict, strict.NetConn()}, "the socket": theirs} {
+			step(name)
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			receives(ok(scm.NewConn(c)), "x", sent)
+		}
+		CannotEmulate(fdtest.NotCut)
+		Expect(far.WriteFDs([]byte("x"), FDOf(far), FDOf(far))).To(Equal(1))
+		n, files, err := ok(scm.NewConn(strict)).ReadFiles(make([]byte, 1), 1)
+		isTruncated(n, files, err, 1, unix.EMSGSIZE)
+		Expect(files).To(BeNil(), "without KeepTruncated")
+	})
+}, everyType)
+
+// wrapper is a connection around another one.
+type wrapper struct {
+	net.Conn
+	inner net.Conn
+}
+
+func (w wrapper) NetConn() net.Conn { return w.inner }
+
+// wraps is a wrapper whose inner connection is a function, so that it can be the wrapper itself.
+type wraps struct {
+	net.Conn
+	inner func() net.Conn
+}
+
+func (w *wraps) NetConn() net.Conn { return w.inner() }
+
+type embedsPointer struct {
+	*scm.Conn
+	name string
+}
+
+type embedsValue struct{ scm.Conn }
+
+// embedsNil embeds no Conn, and has a NetConn of its own.
+type embedsNil struct {
+	*scm.Conn
+	inner net.Conn
+}
+
+func (e embedsNil) NetConn() net.Conn { return e.inner }
+
+type embedsTLS struct{ *tls.Conn }
+
+type embedsUnix struct{ *net.UnixConn }
+
+// ownTLS embeds a Conn and has the method of a connection that encrypts.
+type ownTLS struct{ *scm.Conn }
+
+func (ownTLS) HandshakeContext(context.Context) error { return nil }
+
+var _ = It("NewConnFD rejects a descriptor that is not a Unix socket, and does not change it", func() {
+	checkNoLeak()
+	r, w := pipe()
+	tcp, udp := closeLater(ok(net.Listen("tcp", "127.0.0.1:0"))), closeLater(ok(net.ListenPacket("udp", "127.0.0.1:0")))
+	null, path := closeLater(ok(os.Open("/dev/null"))), closeLater(ok(os.OpenFile("/", unix.O_PATH, 0)))
+	for _, c := range []syscall.Conn{r, w, tcp.(*net.TCPListener), udp.(*net.UDPConn), null, path} {
+		before := statusOf(c)
+		Expect(Second(scm.Config{NoFiles: true}.NewConnFD(FDOf(c)))).To(opFails("conn", scm.ErrNotUnix))
+		Expect(statusOf(c)).To(Equal(before))
+	}
+})
+
+var _ = It("NewConn and NewConnFD reject nil, a nil pointer, a Conn created as a struct literal, and an invalid descriptor", func() {
+	for _, none := range []net.Conn{nil, (*net.UnixConn)(nil), (*scm.Conn)(nil), (*tls.Conn)(nil), (*wraps)(nil), &scm.Conn{}} {
+		Expect(Second(scm.NewConn(none))).To(opFails("conn", os.ErrInvalid), "%T", none)
+	}
+	Expect(Second(scm.NewConn(new(net.UnixConn)))).To(opFails("conn", unix.EINVAL))
+	for _, fd := range []int{-1, math.MinInt} {
+		Expect(Second(scm.NewConnFD(fd))).To(opFails("conn", unix.EBADF))
+	}
+})
+
+var _ = It("NewConn does not unwrap a connection that has a HandshakeContext method", func() {
+	a, b := pair("unix")
+	plain := tls.Client(a.UnixConn, &tls.Config{})
+	for _, c := range []net.Conn{
+		plain, tls.Client(a, &tls.Config{}), embedsTLS{plain}, &embedsTLS{plain}, wrapper{nil, plain},
+		wrapper{nil, wrapper{nil, embedsTLS{plain}}}, ownTLS{a}, wrapper{nil, ownTLS{a}},
+	} {
+		Expect(Second(scm.NewConn(c))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring("bypass the encryption"))), "%T", c)
+	}
+	hasNothing(b)
+})
+
+var _ = It("NewConn rejects a connection without a Unix socket, and returns an error if NetConn methods form a cycle", func() {
+	a, _ := pair("unix")
+	near, _ := tcpPair()
+	one, other := net.Pipe()
+	closeLater(one)
+	closeLater(other)
+	itself, loop := &wraps{}, &wraps{}
+	itself.inner = func() net.Conn { return itself }
+	loop.inner = func() net.Conn { return wrapper{nil, loop} }
+	for _, c := range []struct {
+		conn net.Conn
+		text string
+	}{
+		{near, "*net.TCPConn has no NetConn method"},
+		{one, "*net.pipe has no NetConn method"},
+		{wrapper{nil, near}, "*net.TCPConn has no NetConn method"},
+		{embedsUnix{a.UnixConn}, "scm_test.embedsUnix has no NetConn method"},
+		{wrapper{a, nil}, "NetConn of scm_test.wrapper returned nil"},
+		{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of scm_test.wrapper returned nil"},
+		{embedsPointer{}, "NetConn of scm_test.embedsPointer returned nil"},
+		{embedsNil{nil, near}, "*net.TCPConn has no NetConn method"},
+		{&embedsValue{}, "NetConn of *scm_test.embedsValue returned nil"},
+		{itself, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},
+		{loop, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},
+	} {
+		Expect(Second(scm.NewConn(c.conn))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring(c.text))))
+	}
+})
+
+var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil as LocalAddr if it has none", func() {
+	a, _ := pair("unix")
+	Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))
+	for _, c := range []*scm.Conn{nil, {}} {
+		Expect(c.NetConn()).To(BeNil())
+		Expect(c.LocalAddr()).To(BeNil())
+	}
+})
+
+var _ = It("NewConnFD and NewConnFile leave O_NONBLOCK clear if they fail", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	if RunChild(ChildCommand("newconn-blocking")) != "" {
+		Skip("this architecture sets socket options with socketcall(2)")
+	}
+})
+
+var _ = Child("newconn-blocking", func([]string) {
+	runtime.LockOSThread()
+	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	blocking := os.NewFile(uintptr(p[0]), "blocking")
+	check := func(config scm.Config, want error) {
+		GinkgoHelper()
+		for _, on := range []bool{false, true} {
+			Expect(scm.SetNonblock(blocking, on)).To(Succeed())
+			Expect(Second(config.NewConnFD(p[0]))).To(opFails("conn", want))
+			Expect(Second(config.NewConnFile(blocking))).To(opFails("conn", want))
+			Expect(scm.Nonblock(blocking)).To(Equal(on))
+		}
+	}
+	check(scm.Config{Expect: &scm.Expect{Min: 2, Max: 1}}, unix.EINVAL)
+	// as before Linux 6.16
+	Expect(deny(unix.SYS_SETSOCKOPT, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOPROTOOPT))).To(Succeed())
+	if scm.PassRights(p[0], true) == nil {
+		fmt.Println("another system call")
+		return
+	}
+	check(scm.Config{NoFiles: true}, errors.ErrUnsupported)
+})
+
+var _ = It("NewConnFD leaves the descriptor open for the caller to close if the descriptor table is full", func() {
+	RunChild(ChildCommand("newconn-nofile"))
+})
+
+var _ = Child("newconn-nofile", func([]string) {
+	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0))
+	before := fdtest.Take()
+	for free := range 3 {
+		withFree(free, func() {
+			Expect(Third(scm.Pair("unix"))).To(opFails("pair", unix.EMFILE))
+			if free < 2 { // one duplicate for package os, and one for package net
+				Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
+			}
+		})
+	}
+	Expect(before.NewSince()).To(BeEmpty())
+	Expect(fdtest.IsOpen(p[0])).To(BeTrue())
+	Expect(fcntl(p[0], unix.F_GETFL, 0) & unix.O_NONBLOCK).To(BeZero())
+	c := ok(scm.NewConnFD(p[0]))
+	Expect(c.Close()).To(Succeed())
 })

@@ -4,12 +4,16 @@ package scm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
@@ -325,3 +330,363 @@ var _ = Child("without-main-thread", func(args []string) {
 	}()
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 })
+
+// readsWithContext is ReadFiles of a Conn from WithContext.
+func readsWithContext(c *scm.Conn) error {
+	return receiving["ReadFiles"](c.WithContext(context.Background()))
+}
+
+// checked are the calls to which Expect.Min applies on every network: each receives at most one descriptor.
+var checked = map[string]func(c *scm.Conn) error{
+	"ReadFiles":    receiving["ReadFiles"],
+	"ReadBuffers":  func(c *scm.Conn) error { return Third(c.ReadBuffers([][]byte{make([]byte, 1)}, 1)) },
+	"ReadFDs":      receiving["ReadFDs"],
+	"RecvFile":     receiving["RecvFile"],
+	"RecvConn":     receiving["RecvConn"],
+	"RecvListener": receiving["RecvListener"],
+}
+
+var _ = DescribeTableSubtree("on", func(network string) {
+	isPacket := network != "unix"
+
+	// recv receives with Recv, and returns the message. capacity is the length of its FDs, which are -7.
+	recv := func(c *scm.Conn, capacity, flags int) (m scm.Message, payload string, err error) {
+		m = scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: slices.Repeat([]int{-7}, capacity)}
+		err = c.Recv(&m, flags)
+		return m, string(m.Buffers[0][:min(m.N, 8)]), err
+	}
+
+	It("Config.Expect applies to every receive, which closes the descriptors that do not match", func() {
+		calls := maps.Clone(checked)
+		calls["Recv"] = func(c *scm.Conn) error { return Third(recv(c, 1, 0)) }
+		calls["WithContext"] = readsWithContext
+		for _, keep := range []bool{false, true} {
+			step("KeepTruncated: ", keep)
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Family: unix.AF_INET}, KeepTruncated: keep}, network)
+			for name, receive := range calls {
+				r, w := pipe()
+				Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+				Expect(w.Close()).To(Succeed())
+				before := fdtest.Take()
+				failed := errorOf[*scm.ExpectError](receive(b))
+				Expect(failed).To(MatchError("scm: wanted an IPv4 socket, got a pipe (write end)"), name)
+				Expect(before.NewSince()).To(BeEmpty(), name)
+				noWriterIsLeft(r)
+			}
+			Expect(a.WriteFiles([]byte("xyz"), pipes(2)...)).To(Equal(3))
+			n, files, err := b.ReadFiles(make([]byte, 8), 8)
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted at most 1 descriptor, got 2 descriptors"))
+			Expect(n).To(Equal(3))
+			Expect(files).To(BeNil())
+			tcp, _ := tcpPair()
+			Expect(a.SendConn(tcp)).To(Succeed())
+			closeLater(ok(b.RecvConn()))
+		}
+	})
+
+	It("Config.Expect.Min applies to ReadFiles, ReadBuffers, ReadFDs, RecvFile, RecvConn and RecvListener", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
+		for name, receive := range checked {
+			Expect(a.Write([]byte("x"))).To(Equal(1))
+			if slices.Contains([]string{"RecvFile", "RecvConn", "RecvListener"}, name) {
+				Expect(receive(b)).To(opFails("read", scm.ErrNoFile), name)
+			} else {
+				Expect(errorOf[*scm.ExpectError](receive(b))).To(MatchError("scm: wanted exactly 1 descriptor, got no descriptor"), name)
+			}
+		}
+	})
+
+	It("Config.Expect.Min applies to Recv on datagram and seqpacket sockets, but not on stream sockets", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}, network)
+		for n := range 2 {
+			step(n, " descriptors")
+			Expect(a.WriteFiles([]byte("xyz"), pipes(n)...)).To(Equal(3))
+			m, payload, err := recv(b, 2, 0)
+			Expect(payload).To(Equal("xyz"))
+			if isPacket {
+				Expect(errorOf[*scm.ExpectError](err).Index).To(Equal(-1))
+				Expect(m.NFD).To(BeZero())
+			} else {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(m.NFD).To(Equal(n))
+				m.Close()
+			}
+		}
+		Expect(a.WriteFiles([]byte("xyz"), pipes(3)...)).To(Equal(3))
+		_, _, err := recv(b, 3, 0)
+		Expect(errorOf[*scm.ExpectError](err)).To(MatchError(map[bool]string{
+			true:  "scm: wanted exactly 2 descriptors, got 3 descriptors",
+			false: "scm: wanted at most 2 descriptors, got 3 descriptors",
+		}[isPacket]))
+	})
+
+	It("a receive fails with EINVAL, and receives nothing, if its capacity is less than Config.Expect.Min", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 2, Max: 3}}, network)
+		sent := pipes(2)
+		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+		impossible := And(opFails("read", unix.EINVAL),
+			MatchError(HaveSuffix("scm: Expect requires at least 2 and at most 3 descriptors, but the call receives at most 1")))
+		for name, receive := range checked {
+			Expect(receive(b)).To(impossible, name)
+		}
+		if isPacket {
+			Expect(receiving["Recv"](b)).To(impossible)
+		}
+		m, payload, err := recv(b, 3, 0)
+		Expect(payload, err).To(Equal("x"))
+		Expect(m.NFD).To(Equal(2))
+		m.Close()
+	})
+
+	It("the TruncatedError for more descriptors than requested and than Expect.Max is also an ExpectError, unless files are returned", func() {
+		CannotEmulate(fdtest.NotCut)
+		for _, c := range []struct {
+			sent, max, allowed int
+			keep               bool
+			got                string // of the ExpectError
+		}{
+			{1, 0, 0, false, "at least 1 descriptor"},
+			{1, 0, 0, true, "at least 1 descriptor"},
+			{4, 2, 2, false, "at least 3 descriptors"},
+			{4, 2, 1, false, "at least 3 descriptors"},
+			{4, 2, 2, true, ""},
+			{4, 2, 3, false, ""}, // perhaps only 3 were sent
+		} {
+			step(c)
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: c.allowed}, KeepTruncated: c.keep}, network)
+			Expect(a.WriteFiles([]byte("x"), pipes(c.sent)...)).To(Equal(1))
+			n, files, err := b.ReadFiles(make([]byte, 1), c.max)
+			isTruncated(n, files, err, 1, unix.EMSGSIZE)
+			rejected := new(scm.ExpectError)
+			Expect(errors.As(err, &rejected)).To(Equal(c.got != ""))
+			Expect(rejected.Got).To(Equal(c.got))
+			if isPacket {
+				Expect(a.WriteFiles([]byte("longer"), pipes(c.sent)...)).To(Equal(6))
+				n, files, err := b.ReadFiles(make([]byte, 5), c.max)
+				isTruncated(n, files, err, 5, io.ErrShortBuffer)
+				Expect(err).To(MatchError(unix.EMSGSIZE))
+				Expect(errors.As(err, new(*scm.ExpectError))).To(Equal(c.got != ""))
+			}
+		}
+		for _, allowed := range []int{1, 2} {
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: allowed}}, network)
+			Expect(a.WriteFiles([]byte("x"), pipes(2)...)).To(Equal(1))
+			err := Second(b.RecvFile())
+			Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EMSGSIZE))
+			Expect(errors.As(err, new(*scm.ExpectError))).To(Equal(allowed == 1))
+		}
+	})
+
+	It("Recv returns the payload and its length with an ExpectError, and the conversation can continue", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 2}}, network)
+		before := fdtest.Take()
+		Expect(a.WriteFDs([]byte("abcdef"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(6))
+		m, payload, err := recv(b, 4, 0)
+		Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted at most 2 descriptors, got 3 descriptors"))
+		Expect(payload).To(Equal("abcdef"))
+		Expect([]int{m.N, m.NFD}).To(Equal([]int{6, 0}))
+		Expect(m.FDs).To(Equal([]int{-1, -1, -1, -7}))
+		Expect(before.NewSince()).To(BeEmpty())
+
+		if !isPacket { // the rest of a message that was rejected
+			Expect(a.WriteFDs([]byte("123456789"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(9))
+			_, payload, err = recv(b, 4, 0)
+			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("3 descriptors"))
+			Expect(payload).To(Equal("12345678"))
+			_, payload, err = recv(b, 4, 0)
+			Expect(payload, err).To(Equal("9"))
+		}
+		Expect(a.Write([]byte("after"))).To(Equal(5))
+		_, payload, err = recv(b, 4, 0)
+		Expect(payload, err).To(Equal("after"))
+	})
+
+	It("Config.Expect applies to the descriptors of each receive with MSG_PEEK", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, network)
+		Expect(a.WriteFiles([]byte("pipe"), pipes(1)...)).To(Equal(4))
+		before := fdtest.Take()
+		for i, flags := range []int{unix.MSG_PEEK, unix.MSG_PEEK, 0} {
+			step("receive ", i)
+			m, payload, err := recv(b, 1, flags)
+			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("a pipe (read end)"))
+			Expect(payload).To(Equal("pipe"))
+			Expect(m.FDs).To(Equal([]int{-1}))
+			Expect(before.NewSince()).To(BeEmpty())
+		}
+		Expect(a.WriteFDs([]byte("socket"), FDOf(a))).To(Equal(6))
+		for _, flags := range []int{unix.MSG_PEEK, 0} {
+			m, payload, err := recv(b, 1, flags)
+			Expect(payload, err).To(Equal("socket"))
+			Expect(fdtest.Same(m.FDs[0], FDOf(a))).To(BeTrue())
+			m.Close()
+		}
+	})
+
+	It("Recv reports truncation in Flags, also with Config.Expect", func() {
+		CannotEmulate(fdtest.NotCut)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 8, Kind: scm.KindPipe}}, network)
+		sent := pipes(3)
+		Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+		m, _ := both(recv(b, 2, 0))
+		Expect(m.Truncated()).To(BeTrue())
+		areSame(closeAllLater(ok(m.Files())), sent[:2])
+
+		Expect(a.WriteFDs([]byte("xyz"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(3))
+		failed := errorOf[*scm.ExpectError](Third(recv(b, 2, 0)))
+		Expect(failed.Got).To(ContainSubstring("Unix"), "what arrived is checked")
+		if isPacket {
+			Expect(a.WriteFiles([]byte("too long a message"), sent[0])).To(Equal(18))
+			m, payload, err := recv(b, 2, 0)
+			Expect(payload, err).To(Equal("too long"))
+			Expect(m.Flags & unix.MSG_TRUNC).NotTo(BeZero())
+			areSame(closeAllLater(ok(m.Files())), sent[:1])
+		}
+		Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+		n, files, err := b.ReadFiles(make([]byte, 8), 2)
+		isTruncated(n, files, err, 3, unix.EMSGSIZE)
+	})
+
+	It("Config.Expect.Min applies to a truncated message too", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
+		Expect(b.PassCred(true)).To(Succeed()) // the credentials take the space of the descriptor
+		Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
+		m, _, err := recv(b, 1, 0)
+		Expect(m.Truncated()).To(BeTrue())
+		if isPacket {
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted exactly 1 descriptor, got no descriptor in a truncated message"))
+		} else {
+			Expect(err).NotTo(HaveOccurred())
+		}
+	})
+
+	if network == "unixgram" {
+		It("Config.Expect.Min applies to an empty datagram", func() {
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
+			for range 2 {
+				Expect(a.Write(nil)).To(BeZero())
+			}
+			_, _, err := recv(b, 1, 0)
+			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("no descriptor"))
+			Expect(errorOf[*scm.ExpectError](receiving["ReadFDs"](b)).Got).To(Equal("no descriptor"))
+		})
+	} else {
+		It("no receive returns an ExpectError at the end of the connection", func() {
+			for _, e := range []scm.Expect{{}, {Max: 1}, {Min: 1, Max: 1}} {
+				// for which the kernel sets MSG_CTRUNC at the end of a stream
+				for _, credentials := range []bool{false, true} {
+					step("credentials: ", credentials)
+					a, b := pairWith(scm.Config{Expect: &e}, network)
+					Expect(b.PassCred(credentials)).To(Succeed())
+					if isPacket && !credentials { // it looks like the end
+						Expect(a.Write(nil)).To(BeZero())
+						m, _, err := recv(b, 1, 0)
+						Expect([]int{m.N, m.NFD}, err).To(Equal([]int{0, 0}))
+					}
+					Expect(a.Close()).To(Succeed())
+					for name, receive := range checked {
+						Expect(receive(b)).To(BeIdenticalTo(io.EOF), name)
+					}
+					m, _, err := recv(b, 1, 0)
+					Expect([]int{m.N, m.NFD}, err).To(Equal([]int{0, 0}))
+
+					pidfd := -7 // the end has no sender
+					if b.PassPIDFD(true) == nil {
+						m = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), PIDFD: &pidfd, Cred: new(scm.Cred)}
+						Expect(b.Recv(&m, 0)).To(Succeed())
+						Expect(pidfd).To(Equal(-1))
+					}
+				}
+			}
+		})
+	}
+
+	It("Config.Expect does not apply to the methods of net.UnixConn", func() {
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		Expect(b.Read(make([]byte, 1))).To(Equal(1))
+	})
+
+	It("making a Conn fails with EINVAL if Config.Expect is invalid", func() {
+		checkNoLeak()
+		ctx := context.Background()
+		a, _ := sockets(unix.SOCK_STREAM)
+		all := maps.Clone(invalid)
+		all["scm: Expect requires at least 254 descriptors, but a message carries at most 253"] = scm.Expect{Min: scm.MaxFDs + 1, Max: 300}
+		for text, e := range all {
+			step(text)
+			config, wrong := scm.Config{Expect: &e}, And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text)))
+			Expect(Third(config.Pair(network))).To(wrong)
+			Expect(Second(config.Dial(ctx, network, AbstractName()))).To(And(opFails("dial", unix.EINVAL), wrong))
+			Expect(Second(config.NewConnFD(a))).To(wrong)
+			Expect(fdtest.IsOpen(a)).To(BeTrue())
+			Expect(Second(listenAny(ctx, config, network, AbstractName()))).To(wrong)
+		}
+	})
+
+	It("Config.NoFiles rejects files that were sent before, and Conn.PassRights admits them", func() {
+		calls := maps.Clone(receiving)
+		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
+			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
+		}
+		calls["WithContext"] = readsWithContext
+		for name, receive := range calls {
+			step(name)
+			a, b := pair(network)
+			strict, err := scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
+			supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+			send := func() *os.File {
+				r, w := pipe()
+				Expect(strict.PassRights(true)).To(Succeed())
+				Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+				Expect(w.Close()).To(Succeed())
+				return r
+			}
+			r := send()
+			strict = ok(scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn))
+			err = receive(strict)
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted no descriptor, got 1 descriptor"), name)
+			noWriterIsLeft(r)
+			Expect(a.Write([]byte("y"))).To(Equal(1), "bytes still arrive")
+			receives(strict, "y")
+			send()
+			n, files, err := strict.ReadFiles(make([]byte, 1), 1)
+			closeAllLater(files)
+			Expect(n, err).To(Equal(1))
+			Expect(files).To(HaveLen(1))
+		}
+	})
+
+	It("a Conn that NewConn creates from one with NoFiles returns files that were sent before, and its PassRights leaves the other as it is", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		for range 2 {
+			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		}
+		strict, err := scm.Config{NoFiles: true}.NewConn(b)
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		other := ok(scm.NewConn(strict))
+		receives(other, "x", f)
+		Expect(other.PassRights(true)).To(Succeed())
+		Expect(Third(strict.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}))
+	})
+
+	It("Config.NoFiles makes the kernel reject files sent to a Conn, also if it was dialed", func() {
+		a, b := pair(network)
+		strict, err := scm.Config{NoFiles: true}.NewConn(b.UnixConn)
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		f := pipes(1)[0]
+		Expect(a.WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
+		Expect(strict.WriteFiles([]byte("x"), f)).To(Equal(1), "the other direction is not affected")
+		receives(a, "x", f)
+		Expect(strict.PassRights(true)).To(Succeed())
+		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		receives(strict, "x", f)
+
+		if network != "unixgram" { // where the other socket could not reply
+			addr := AbstractName()
+			accept := bound(scm.Config{}, network, addr)
+			withDeadline(ok(scm.Config{NoFiles: true}.Dial(context.Background(), network, addr)))
+			Expect(accept().WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
+		}
+	})
+}, everyNetwork)
