@@ -176,10 +176,4 @@ func Recv(sock int, p []byte, room int) (n int, fds []int, e error) { return 0, 
 		user.tidy()
 		Expect(user.file("go.mod")).To(ConsistOf(before))
 	})
-
-	It("gets at least the go line of scm", func() {
-		m := newImporter("1.20", "", map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
-		m.addImports(module)
-		Expect(m.file("go.mod")).To(ContainElement("go 1.24.0"))
-	})
 })
