@@ -8,7 +8,7 @@
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
-#   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
+#   PEERS=few  the same, but run those that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
 #   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
@@ -18,7 +18,6 @@
 include tools/common.mk
 
 PEERS ?=
-PAIRS ?=
 RUN ?=
 AS_USER ?=
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
@@ -85,10 +84,10 @@ test-portable: ## minutes: run the tests that other systems have, with go test a
 		awk '{ print; fflush() } /^ok / && !/no tests to run/ { ran = 1 } END { if (!ran) { print "no test passed"; exit 1 } }'
 	$(GO) test -tags scm_purego . ./fdchannel -run '$(RUN)'
 
-interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print why cases failed
+interop: setup-$(if $(filter all few,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print why cases failed
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
-	build/scm interop run --kernel --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json
+	build/scm interop run --kernel --peers build/peers/peers.json $(if $(filter few,$(PEERS)),--few-pairs) --report build/interop/report.json
 	SCM_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built

@@ -9,8 +9,8 @@ import (
 // MakeVariables are the variables of both Makefiles and of tools/runtests that a caller can set, except CI. make
 // exports those that it is called with.
 var MakeVariables = []string{
-	"SETUP", "PEERS", "PAIRS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
-	"QUICK", "FULL", "KEEP", "TIME", "KERNEL", "SYSTEMD", "CHECK",
+	"SETUP", "PEERS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
+	"QUICK", "FULL", "KEEP", "TIME", "KERNEL",
 }
 
 // WithoutMake returns the environment for a make that a test starts. It leaves out the flags and variables of a make

@@ -165,7 +165,7 @@ func TestPeerThatDidNotRun(t *testing.T) {
 	for _, c := range []struct {
 		ci, peers    string
 		write, fails bool
-	}{{"true", "", false, false}, {"", "all", false, false}, {"true", "all", false, true}, {"", "", true, true}} {
+	}{{"true", "", false, false}, {"", "all", false, false}, {"true", "all", false, true}, {"true", "few", false, true}, {"", "", true, true}} {
 		t.Setenv("CI", c.ci)
 		t.Setenv("PEERS", c.peers)
 		if err := must.Try(func() { run("", file, c.write) }); (err != nil) != c.fails {

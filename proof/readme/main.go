@@ -38,7 +38,7 @@ func run(root, file string, write bool) {
 		if p.NotRun == "" {
 			continue
 		}
-		if write || os.Getenv("CI") == "true" && os.Getenv("PEERS") == "all" {
+		if write || os.Getenv("CI") == "true" && os.Getenv("PEERS") != "" {
 			must.Failf("the report has no results for %s: %s", p.Name, p.NotRun)
 		}
 		fmt.Printf("readme: skipped: the report has no results for %s: %s\n", p.Name, p.NotRun)
