@@ -98,8 +98,8 @@ func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known
 	return []scenario.Role{role, other}
 }
 
-// failing reports whether the checks that the peer with the finding failed, and those that the other peer failed, make
-// them a cause of the finding.
+// failing reports whether the checks that the peer with the finding failed explain the finding, and whether those that
+// the other peer failed do.
 func failing(f scenario.Finding, failures, otherFailures []scenario.Check) (fails, otherFails bool) {
 	relevant := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	if f.Ambiguous || f.Check == scenario.CheckCrash {
@@ -108,7 +108,7 @@ func failing(f scenario.Finding, failures, otherFailures []scenario.Check) (fail
 	otherFails = slices.ContainsFunc(otherFailures, func(check scenario.Check) bool {
 		return slices.Contains(relevant, check)
 	})
-	// A missing close-on-exec flag does not cause any other finding.
+	// A missing close-on-exec flag explains no other finding.
 	fails = slices.ContainsFunc(failures, func(check scenario.Check) bool {
 		return check != scenario.CheckCloexec
 	})

@@ -152,7 +152,7 @@ func (proc *Process) awaitEnd(rec *Recording, wait func() error) {
 	_ = proc.out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open
 }
 
-// explainStart adds the cause to the error of an exec, if the error alone is misleading.
+// explainStart adds the reason to the error of an exec, if the error alone is misleading.
 func explainStart(program string, err error) error {
 	_, missing := os.Stat(program)
 	var on unix.Statfs_t

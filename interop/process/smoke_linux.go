@@ -96,11 +96,11 @@ func (proc *Process) testClosed(near, fd int) error {
 	if left, err := procfs.ReadLink(proc.Pid, fd); err != nil || left != socket {
 		return nil
 	}
-	cause := "if that is a shell, or starts the peer, it must do so by exec"
+	hint := "if that is a shell, or starts the peer, it must do so by exec"
 	if !proc.startsPeer() {
-		cause = "the peer itself has not closed it; " + cause
+		hint = "the peer itself has not closed it; " + hint
 	}
-	return fmt.Errorf("%q leaves the socket open in process %d: %s", "end", proc.Pid, cause)
+	return fmt.Errorf("%q leaves the socket open in process %d: %s", "end", proc.Pid, hint)
 }
 
 // startsPeer reports whether the process seems to have started the peer, rather than to be the peer: a descendant has

@@ -38,7 +38,7 @@ func NewMarker() (*Marker, error) {
 	return m, nil
 }
 
-// Close closes the marker. Held must not be called with it afterwards.
+// Close closes the marker. Holdings must not be called with it afterwards.
 func (m *Marker) Close() {
 	witness.CloseFD(&m.fd)
 	witness.CloseFD(&m.path)
@@ -52,9 +52,9 @@ type Holding struct {
 	FDs     int    // how many
 }
 
-// Held returns for each marker the processes of the server that have it open. It returns an error if the kernel does
-// not let this process look at the server.
-func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
+// Holdings returns for each marker the processes of the server that have it open. It returns an error if the kernel
+// does not let this process look at the server.
+func (s *Server) Holdings(markers ...*Marker) (map[*Marker][]Holding, error) {
 	byID := map[procfs.FileID]*Marker{}
 	for _, m := range markers {
 		byID[m.id] = m
@@ -93,7 +93,7 @@ func Count(list []Holding) (n int) {
 }
 
 // WaitUntilClosed waits until the server has closed the markers, or has closed none of their descriptors for the given
-// time. Then it returns those that are still open, as Held does. If whole is set, it waits also if the server has
+// time. Then it returns those that are still open, as Holdings does. If whole is set, it waits also if the server has
 // closed all of them, because it may not have received all messages yet. It calls nudge at the beginning and in the
 // middle, to make the server run.
 func (s *Server) WaitUntilClosed(
@@ -105,7 +105,7 @@ func (s *Server) WaitUntilClosed(
 	for {
 		idle := s.Idle() // before the look, because a server that runs may be about to receive a message
 		now := time.Now()
-		held, err := s.Held(markers...)
+		held, err := s.Holdings(markers...)
 		if err != nil {
 			return nil, err
 		}

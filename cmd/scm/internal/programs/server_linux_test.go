@@ -183,7 +183,7 @@ func TestAttachFindsDescendants(t *testing.T) {
 	if _, err := unix.Read(c, make([]byte, 64)); err != nil {
 		t.Fatal(err)
 	}
-	held, err := attached.Held(m)
+	held, err := attached.Holdings(m)
 	if Count(held[m]) != 1 || err != nil {
 		t.Fatalf("got %v, %v; want the file in one descriptor", held, err)
 	}

@@ -58,7 +58,7 @@ func (t *target) ensure() (err error) {
 		err = t.start()
 	}
 	if err == nil {
-		_, err = t.server.Held() // which fails if the kernel does not let scm look
+		_, err = t.server.Holdings() // which fails if the kernel does not let scm look
 	}
 	if err == nil && !t.find() {
 		err = t.explain(fmt.Errorf("process %d does not listen at %s", t.PID, t.Address))

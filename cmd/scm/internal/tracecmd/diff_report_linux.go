@@ -89,11 +89,11 @@ func (r *diffReport) text(calls int) string {
 		d := r.counted[0].first
 		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 	}
-	var cause *recorder.Difference // a call that only one program makes
+	var unmatched *recorder.Difference // a call that only one program makes
 	listed, more, later, laterOf := 0, 0, 0, []string{}
 	for _, g := range r.counted {
 		switch {
-		case cause != nil && g.first.Process != cause.Process && !r.verbose: // perhaps a consequence
+		case unmatched != nil && g.first.Process != unmatched.Process && !r.verbose: // perhaps a consequence
 			later++
 			laterOf = append(laterOf, g.who...)
 		case listed == mostTexts && !r.verbose:
@@ -109,8 +109,8 @@ func (r *diffReport) text(calls int) string {
 			}
 			s.WriteString(")\n")
 		}
-		if cause == nil && g.first.Ends() {
-			cause = g.first
+		if unmatched == nil && g.first.Ends() {
+			unmatched = g.first
 		}
 	}
 	if more > 0 {
