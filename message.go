@@ -101,10 +101,10 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// PeerCred identifies the process that called connect, listen or socketpair for the other end of the socket sock,
-// with the user and group it had then. Since then, the socket may have been passed on and the PID reused: see
-// [PeerPIDFD]. For a listening socket, it is the process that called listen. Without a peer, the error is ENOTCONN.
-// For containers, see docs/questions.md.
+// PeerCred identifies the process that called connect, listen or socketpair for the other end of sock, with the user
+// and group it had then. The socket may have been passed on since, and the PID reused: see [PeerPIDFD]. For a listening
+// socket, it is the process that called listen. Without a peer, the error is ENOTCONN. For containers, see
+// docs/questions.md.
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(int(toInt32(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err

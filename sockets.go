@@ -10,10 +10,10 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. For other bytes, pass its File
-// to WriteFiles. Bytes in a read buffer stay in this process. conn must have a SyscallConn method, as *Conn and
-// package net's types have, or the error wraps [os.ErrInvalid]. If ListenPacket or DialPacket created it, Close then
-// leaves the socket file.
+// SendConn sends conn, which stays open: its descriptor with one 0 byte, as OpenSSH does. For other bytes, pass its
+// File to WriteFiles. Buffered input stays in this process. conn needs a SyscallConn method, as *Conn and package net's
+// types have, or the error wraps [os.ErrInvalid]. If ListenPacket or DialPacket created it, Close then leaves the
+// socket file.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
 // SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
