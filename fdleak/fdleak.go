@@ -110,12 +110,10 @@ func refuseParallel(t testing.TB) {
 	t.Setenv("FDLEAK", "")
 }
 
-// Main runs the tests of a package, including parallel tests, and ends the process with their exit code. If
-// all tests pass but they leave descriptors open, Main lists the descriptors on standard error and ends the
-// process with exit code 1.
+// Main runs the tests of a package, including parallel tests, and ends the process with their exit code. If they pass
+// but leave descriptors open, Main lists these on standard error, and the exit code is 1.
 //
-// Call Main in TestMain. m is the [*testing.M], or a value that wraps it and whose Run method does extra work
-// before and after it calls M.Run.
+// Call Main in TestMain. m is the [*testing.M], or a wrapper whose Run method does extra work before and after M.Run.
 func Main(m interface{ Run() int }) {
 	if reason := unchecked(); reason != "" {
 		fmt.Fprintln(os.Stderr, "fdleak: descriptors are not checked: "+reason)
