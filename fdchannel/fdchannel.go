@@ -73,11 +73,10 @@ func (ep *Endpoint) Destroy() {
 	ep.sockfd = -1
 }
 
-// Shutdown shuts down the socket in both directions with shutdown(2). Calls that are waiting at either end
-// fail, and so do all later calls, except that messages sent earlier can still be received. On NetBSD and
-// FreeBSD, the other end's SendFD still succeeds; NetBSD then drops the message, and FreeBSD delivers it.
-// Shutdown is the only method that may be called while another one is running. It does not wait for that
-// method to return.
+// Shutdown shuts down the socket in both directions with shutdown(2). Calls that are waiting at either end fail, and so
+// do later calls, except that messages sent earlier can still be received. On NetBSD and FreeBSD, the other end's
+// SendFD still succeeds; NetBSD drops the message, and FreeBSD delivers it. Shutdown is the only method that may be
+// called during another one. It does not wait for the other to return.
 func (ep *Endpoint) Shutdown() {
 	sys.ShutdownBoth(ep.sockfd)
 }
@@ -85,9 +84,9 @@ func (ep *Endpoint) Shutdown() {
 // SendFD sends the descriptor fd in an empty message with a single sendmsg(2) call. It blocks a thread
 // while the socket's buffer is full.
 //
-// fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
-// such as EBADF if fd is not open, EPIPE after Shutdown (but see Shutdown about the other end), or EPIPE or
-// ECONNRESET after Destroy at the other end. On error, nothing was sent.
+// fd stays open and still belongs to the caller, even on error. The error is an errno, such as EBADF if fd is not open,
+// EPIPE after Shutdown (but see Shutdown about the other end), or EPIPE or ECONNRESET after Destroy at the other end.
+// On error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := scm.Message{FDs: fds[:], Unpadded: true}
