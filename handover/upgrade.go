@@ -38,18 +38,22 @@ func program() (string, error) {
 // a process that may be serving. After an error, this process continues. If another process tries to take
 // over and fails, Upgrade continues to wait.
 //
-// It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
-// this process, or while another call is in progress. It is also an error to call it in process 1, because
-// the container or system ends with that process, and in a child of process 1 if the program there is tini,
-// docker-init, podman-init, dumb-init or catatonit, which exit when their child does. Upgrade does not
-// recognize other programs that do so, such as a shell. Below them, it returns nil, and the container ends
-// when this process exits. It is also an error to call Upgrade in a systemd unit that does not set
-// NOTIFY_SOCKET, as with Type=simple and Type=exec, unless Config.PIDFile is set: systemd stops the unit,
-// and with it the successor, when the process that it started exits. Only systemd 248 and later allow
-// Upgrade to recognize such a unit, by SYSTEMD_EXEC_PID. cmd must not have been created by
-// [exec.CommandContext], which would kill the successor when its context is done, and its standard files
-// must be nil or [*os.File], because anything else would end with this process. Otherwise, the error wraps
-// [os.ErrInvalid]. On systems that cannot pass descriptors, the error wraps [errors.ErrUnsupported].
+// In these cases, Upgrade returns an error and starts nothing:
+//
+//   - Ready has not returned nil yet, Close has been called, a successor has replaced this process, or another call to
+//     Upgrade is in progress.
+//   - This is process 1: the container or system ends with it.
+//   - This is a child of process 1, and the program there is tini, docker-init, podman-init, dumb-init or catatonit,
+//     which exit when their child does. Upgrade does not recognize other programs that do so, such as a shell. Below
+//     them, it returns nil, and the container ends when this process exits.
+//   - The systemd unit does not set NOTIFY_SOCKET, as with Type=simple and Type=exec, and Config.PIDFile is not set:
+//     systemd stops the unit, and with it the successor, when the process that it started exits. Only systemd 248 and
+//     later allow Upgrade to recognize such a unit, by SYSTEMD_EXEC_PID.
+//   - cmd was created by [exec.CommandContext], which would kill the successor when its context is done. The error
+//     wraps [os.ErrInvalid].
+//   - A standard file of cmd is neither nil nor an [*os.File]: anything else would end with this process. The error
+//     wraps [os.ErrInvalid].
+//   - The system cannot pass descriptors. The error wraps [errors.ErrUnsupported].
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait, and do not use
 // cmd.Process after Upgrade has returned or failed: once the process has exited, its Pid can be -1, with which
