@@ -262,19 +262,18 @@ func (p *Process) explain(want socket, err error) error {
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file or socket with this name that the
-// service manager passed. It returns each only once, and nil if it has neither. The caller must close it. Call File
-// before Ready, which closes the files that have not been returned. To let a successor have the file too, pass it to
-// Keep.
+// service manager passed, or nil. It returns each only once. The caller must close it. Call File before Ready, which
+// closes the files not yet returned. To let a successor have the file too, pass it to Keep.
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.succession.take(func(in *inherited) bool { return in.Name == name && (in.isFile() || !in.passed) })
 }
 
-// Keep makes the file f available to successors, which call File to get it. The file may be a memfd that
-// contains state, for example. The processes share the locks of flock(2) and F_OFD_SETLK on f, so never unlock f, only
-// close it. Locks of F_SETLK stay with this process. The caller still owns f. If f has been closed, it is no longer
-// passed. The name must meet the requirements of Listen. If f is nil, the error wraps [os.ErrInvalid].
+// Keep makes f, such as a memfd with state, available to successors, which get it from File. The caller still owns f.
+// Once closed, it is no longer passed. The name must meet the requirements of Listen. If f is nil, the error wraps
+// [os.ErrInvalid]. The processes share locks of flock(2) and F_OFD_SETLK on f: never unlock f, only close it. Locks of
+// F_SETLK stay with this process.
 func (p *Process) Keep(name string, f *os.File) (err error) {
 	defer prefix(&err)
 	if f == nil {

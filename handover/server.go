@@ -79,7 +79,7 @@ func (s *server) setUnlink(remove bool) {
 func (s *server) keep() (kept []offered) {
 	for i, o := range s.offered {
 		if o.Network != "" && o.Name != controlName {
-			// even if the message fails: the file then remains, and the next process replaces it
+			// even if the notification fails: the file then remains, and the next process replaces it
 			s.offered[i].kept = true
 			s.offered[i].unlink(false)
 			kept = append(kept, o)
@@ -352,8 +352,8 @@ func (p *Process) converse(a *attempt, hello message) (err error) {
 
 var newPipe = os.Pipe // another function in a test
 
-// makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor
-// comes.
+// makePipe makes the pipe of the next attempt in advance, because the descriptor table may be full when a successor
+// connects.
 func (s *server) makePipe() (err error) {
 	s.pipe[0], s.pipe[1], err = newPipe()
 	return err

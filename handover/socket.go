@@ -29,7 +29,7 @@ type socket struct {
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// absolute makes a path absolute, and the abstract name of a socket begin with "@". It asks the kernel for the
+// absolute makes a path absolute, and makes the abstract name of a socket begin with "@". It asks the kernel for the
 // directory, because $PWD may lead elsewhere. It does not clean the result, because the element before ".." may be a
 // symbolic link.
 func absolute(path string, isSocket bool) (string, error) {
@@ -229,7 +229,7 @@ func open(f *os.File, have socket, packets bool, config scm.Config) (made netSoc
 	return owned, nil
 }
 
-// mayListen reports whether a socket is listening, or whether the system cannot tell.
+// mayListen reports whether a socket is listening. It also returns true if the system does not report that.
 func mayListen(f *os.File) (listens bool) {
 	err := withFD(f, func(fd int) (err error) {
 		listens, err = sys.Listening(fd)

@@ -93,7 +93,7 @@ var transitions = []struct {
 	{in: closed, on: gotMain, does: "changes nothing, because Close has dealt with the files", err: errClosed},
 }
 
-// A machine is the state of a Process, and what each transition sets with it.
+// A machine is the state of a Process, with what each transition sets.
 type machine struct {
 	mu       sync.Mutex // protects the Process's succession and server, too
 	state    state

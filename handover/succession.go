@@ -29,7 +29,7 @@ type succession struct {
 	unused      []string // names of sockets that this process has not used, or uses under another name
 }
 
-// take removes the first socket or file for which is returns true, and returns it as a file, or nil.
+// take removes the first socket or file for which is returns true, and returns its file, or nil.
 func (s *succession) take(is func(*inherited) bool) (f *os.File) {
 	if i := slices.IndexFunc(s.inherited, is); i >= 0 {
 		f = s.inherited[i].file
@@ -351,8 +351,8 @@ func (p *Process) resolve(ctx context.Context, life *os.File) error {
 	return p.begin(ctx, peerDied, false, nil)
 }
 
-// begin writes the PID file and makes this process serve, unless Close has been called. last is what must not happen
-// after Close. If it fails, this process does not serve, and begin removes the file.
+// begin writes the PID file and makes this process serve, unless Close has been called. last is a step that must not
+// run after Close. If it fails, this process does not serve, and begin removes the file.
 func (p *Process) begin(ctx context.Context, e event, main bool, last func() error) error {
 	turn := p.server.turn // Close waits for it
 	turn <- struct{}{}
@@ -394,8 +394,9 @@ func (p *Process) interrupted(ctx context.Context) error {
 	return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 }
 
-// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. A predecessor that announces
-// this process to the manager sends main, until which the manager ignores this process. Otherwise, it is nil.
+// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. If the predecessor announces
+// this process to the manager, it sends main afterwards; until then, the manager ignores this process. Otherwise,
+// predecessor is nil.
 func (p *Process) becomeMain(predecessor *peer, unused []string) {
 	defer close(p.server.isMain)
 	if predecessor != nil {
