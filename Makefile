@@ -55,7 +55,7 @@ setup: ## minutes: install the tools that test, interop and lint need, and with 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $(if $(filter $@,$(filter setup-c,$(MAKECMDGOALS))),-e) $*
 
-# tools/runtests runs the tests. Its plan.go says of which parts these targets consist, and what runs beside what.
+# tools/runtests runs the tests. Its plan.go lists the parts of these targets, and which of them run in parallel.
 define plan
 @echo "make: compiling tools/runtests, which runs the tests"
 @$(GO) build -o build/runtests ./tools/runtests
