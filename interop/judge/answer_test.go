@@ -45,7 +45,7 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// The names of processes in an expected answer stand for their IDs.
+// The names of processes in an expected answer mean their IDs.
 func TestFillInProcesses(t *testing.T) {
 	owners := [2]fact.Owner{{PID: 7, UID: 8, GID: 9}, {PID: 17, Err: "no such process"}}
 	for _, c := range []struct{ text, want string }{

@@ -97,7 +97,7 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// If the partner is at fault for an answer, the finding says so in short too.
+// If the partner is at fault for an answer, the short text of the finding also says that.
 func TestBlameInShort(t *testing.T) {
 	c := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: &scenario.Peer{Name: scenario.RunnerName}, B: &scenario.Peer{Name: "y"}}
 	f := scenario.Finding{Check: scenario.CheckAnswer, Peer: scenario.RunnerName, Text: "answered", Short: "n is 3"}

@@ -563,7 +563,7 @@ type panicking struct{}
 
 func (panicking) CarryOut(Found, Request) (any, error) { panic("a fault") }
 
-// What the judge tells the runner to add to the files of the case, and to look at more closely.
+// What the runner must add to the files of the case, and examine more closely, according to the judge.
 func TestNewDescriptors(t *testing.T) {
 	made, _ := run(t, setupOf(t, passMade, nil), "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s")
 	if got := fmt.Sprint(made.Found.Made); got != "[{A s 7} {A u 8}]" {

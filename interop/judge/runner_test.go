@@ -70,7 +70,7 @@ func setupOf(t *testing.T, text string, change func(x, y *scenario.Peer)) Setup 
 //	look A       the runner looks at A when the case begins or ends
 //	end A no     A gives another answer to "end" than ok. Without it, A closes what it was given and has named
 //
-// What the runner then sees is behind a bar:
+// The part after a bar is what the runner then sees:
 //
 //	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the
 //	           inode is known, 7=a~ if its flags are not known
