@@ -66,7 +66,8 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
-// A peer that has not answered in several cases in a row is no longer asked, unless that is expected. Other peers are.
+// If a peer has not answered in several cases in a row, its other cases are not run, unless that is expected. Those of
+// other peers are.
 func TestMaxHangs(t *testing.T) {
 	self, mute, halfMute := runner(t), shellPeer(t, "use) ;;"), shellPeer(t, "recv) ;; send) echo ok n=1;;")
 	checkNothingLeft(t)
@@ -84,14 +85,14 @@ func TestMaxHangs(t *testing.T) {
 		max   int
 		want  []scenario.Verdict // in the order in which the cases run: those of the same two peers one after the other
 	}{
-		"it is no longer asked": {silent, nil, 2, []scenario.Verdict{fail, fail, pass, none}},
-		"there is no limit":     {silent[:3], nil, 0, []scenario.Verdict{fail, fail, fail}},
-		"that is expected":      {silent[:3], x, 2, []scenario.Verdict{known, known, known}},
-		"it answers in between": {alternating, nil, 2, []scenario.Verdict{fail, fail, fail, fail}},
+		"its other cases are not run": {silent, nil, 2, []scenario.Verdict{fail, fail, pass, none}},
+		"there is no limit":           {silent[:3], nil, 0, []scenario.Verdict{fail, fail, fail}},
+		"that is expected":            {silent[:3], x, 2, []scenario.Verdict{known, known, known}},
+		"it answers in between":       {alternating, nil, 2, []scenario.Verdict{fail, fail, fail, fail}},
 	} {
 		var got []scenario.Verdict
 		for _, r := range Run(context.Background(), c.cases, c.x, Options{Timeout: deadline, MaxHangs: c.max}).Results {
-			if got = append(got, r.Verdict); r.Verdict == none && (!strings.HasPrefix(r.Why, "x has not answered in 2 cases in a row, and is no longer asked") || r.Obstacle.Reason != scenario.ReasonHangs || r.AskedNoMore != "x") {
+			if got = append(got, r.Verdict); r.Verdict == none && (!strings.HasPrefix(r.Why, "x did not answer in 2 cases in a row, so its other cases were not run") || r.Obstacle.Reason != scenario.ReasonHangs || r.AskedNoMore != "x") {
 				t.Errorf("%s: %s, %q", name, r.Why, r.Obstacle.Reason)
 			}
 		}

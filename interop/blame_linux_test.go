@@ -28,7 +28,7 @@ func TestBlame(t *testing.T) {
 		{x, runner, "hang@runner: why", "answer@x: " + sent},
 		// From here on, x is known to be wrong as the sender, opposite the runner.
 		{x, y, "file@y: why", "file@x: its partner: why"},
-		// What it does as the receiver is another matter.
+		// Its faults as the receiver are judged separately.
 		{y, x, "answer@y: why", "answer@y: why answer@x: its partner why"},
 		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // it has nothing to do with the findings below
 		{z, y, "crash@z: why", "crash@z: why crash@y: its partner did not survive: why"},

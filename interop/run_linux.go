@@ -27,7 +27,7 @@ type Options struct {
 	Timeout  time.Duration // for each answer; 0 is process.DefaultTimeout
 	Retries  int           // how often an unexpected case is run again
 	FailFast bool          // end the run at the first unexpected case
-	MaxHangs int           // a peer is no longer asked after this many unexpected hangs in a row; 0: no limit
+	MaxHangs int           // after this many unexpected hangs in a row, a peer's other cases are not run; 0: no limit
 	// is paired with each of two peers to find out which one is at fault; nil disables this
 	Runner   *scenario.Peer
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
@@ -321,13 +321,13 @@ func (r *run) countHangs(res scenario.Result) {
 	}
 }
 
-// whyNotAsked returns the peer of the case that is no longer asked, and why, or "".
+// whyNotAsked returns the peer of the case whose hangs are why the case is not run, and the reason, or "".
 func (r *run) whyNotAsked(c scenario.Case) (peer, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range []*scenario.Peer{c.A, c.B} {
 		if r.options.MaxHangs > 0 && r.hangs[p.Name] == r.options.MaxHangs {
-			return p.Name, fmt.Sprintf("%s has not answered in %d cases in a row, and is no longer asked (a hang that --expect lists does not count): "+
+			return p.Name, fmt.Sprintf("%s did not answer in %d cases in a row, so its other cases were not run (a hang that --expect lists does not count): "+
 				"is its standard output flushed after each line, or is the machine slow? See --timeout", p.Name, r.options.MaxHangs)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file converses with one side: it returns the answer, or the fact that there is none. It waits
-// less if a hang is expected, or if the other side's answer ends the case.
+// This file exchanges commands and answers with one side: it returns the answer, or the fact that it is missing. It
+// waits less if a hang is expected, or if the other side's answer ends the case.
 
 // A side is a peer process and its role in a running case. It is created for that case only.
 type side struct {

@@ -190,7 +190,7 @@ func TestExitCodes(t *testing.T) {
 		{"nothing to list", slices.Concat([]string{"list"}, fewCases, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
 		{"a peer that supports nothing", peer(dumb("multi")), 3, "No case has a verdict. Unsupported: 9.\nx: no case has a verdict; ", "scm: peer x: none of its cases has a verdict\n"},
 		{"a partner that supports nothing", whole("--catalogue", group, "--peers", write(t, `[{"name":"dumb","command":["sh","`+strings.TrimPrefix(dumb("multi"), "x=sh ")+`"]}]`), "--peer", "fake="+fake), 0,
-			"Of 9 cases, 9 passed. Unsupported: 6.\nfake: of 9 cases, 9 passed; no verdict in 165 of its 174 cases: not selected\n  (159), its partner's hello or answer (6).\n", ""},
+			"Of 9 cases, 9 passed. Unsupported: 6.\nfake: of 9 cases, 9 passed; no verdict in 165 of its 174 cases: not selected\n  (159), not supported by its partner (6).\n", ""},
 		{"only the control", run("--builtin=false", "--run", "basics/pass-one-fd/*/runner/runner", "--peer", "fake="+fake), 0, "Of 3 cases, 3 passed.\n", ""},
 		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 3, "\nx: no case has a verdict; ", "scm: nothing ran\n"},
 		{"one of two peers that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram"), "--peer", "fake="+fake), 0, "\nx: no case has a verdict; ", ""},
@@ -209,7 +209,7 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that does not answer hello", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time (10s): is standard output flushed after each line, or is the machine slow? (see --timeout)\n"},
 		{"a peer that answers only hello", with("--timeout", "500ms", "--peer", "x=sh "+write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can=stream,dgram,seqpacket;; use) ;; *) echo unsupported;; esac; done\n")), 1,
-			"\nx has not answered in 5 cases in a row, and is no longer asked", ""},
+			"\nx did not answer in 5 cases in a row, so its other cases were not run", ""},
 		{"two broken peers", with("--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
 		{"a broken peer in list", []string{"list", "--peer", "x=false"}, 4, "", "scm: peer x: the peer ended: exit status 1\n"},
@@ -276,8 +276,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// Each report of a run that ends before its first case replaces the one before, and says why. None can be mistaken
-// for a passing run.
+// If a run ends before its first case, each of its reports replaces the previous one and gives the reason. None can be
+// mistaken for that of a passing run.
 func TestReportsWithoutCases(t *testing.T) {
 	dir := t.TempDir()
 	good, none := filepath.Join(dir, "good.json"), filepath.Join(dir, "r.json")
@@ -457,7 +457,7 @@ func TestSmoke(t *testing.T) {
 		args []string
 		want result // "…" matches anything
 	}{
-		{[]string{"--peer", "fake=" + fake}, result{0, "fake: ok, go 1, can stream,dgram,seqpacket,multi,iov,flags\n…; … of … cases with the runner are not asked: no multi (…), its room is *,1 (…\nnet: ok, …: no flags (…), it polls (…\n…", ""}},
+		{[]string{"--peer", "fake=" + fake}, result{0, "fake: ok, go 1, can stream,dgram,seqpacket,multi,iov,flags\n…; … of … cases with the runner are not run: no multi (…), its room is *,1 (…\nnet: ok, …: no flags (…), it polls (…\n…", ""}},
 		{[]string{"--builtin=false", "--peer", "bad=false", "--peers", write(t, `[{"name":"gone","why":"no compiler"}]`)},
 			result{4, "bad: the peer ended: exit status 1\ngone: unavailable: no compiler\n", "scm: 2 of 2 peers do not work\n"}},
 		{[]string{"--builtin=false", "--peer", "child=sh -c '" + fake + "; exit'"},

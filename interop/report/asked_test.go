@@ -26,7 +26,7 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 		{Name: "basics/pass/stream/y/x", Verdict: scenario.Unsupported, Why: "x: answered unsupported", Obstacle: refused},
 	}})
 	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
-	const want = "x: of 2 cases, 1 passed, 1 failed as expected; no verdict in 8 of its 10 cases: not selected (6), unsupported although it claims iov (1), the run was cut (1)."
+	const want = "x: of 2 cases, 1 passed, 1 failed as expected; no verdict in 8 of its 10 cases: not selected (6), unsupported although it claims iov (1), the run was cut short (1)."
 	for name, write := range map[string]func(io.Writer) error{
 		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit, "HTML": r.HTML,
 		"Summary": func(w io.Writer) error { return r.Summary(w, "") },

@@ -251,7 +251,7 @@ func (r *Report) Brief(w io.Writer) error {
 	return err
 }
 
-// ExampleLines is the number of lines of a transcript that an example shows if nobody asked for more.
+// ExampleLines is the number of lines of a transcript that an example shows by default.
 const ExampleLines = 14
 
 const (

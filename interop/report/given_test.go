@@ -21,8 +21,8 @@ func given(t *testing.T) *Report {
 	return r
 }
 
-// The sums of a run about a peer are those of its cases. Those of the kernel and of the runner with itself are apart
-// in every format.
+// In a run about a peer, the totals count only its cases. Every format shows those of the kernel and of the runner with
+// itself separately.
 func TestSumsAreThoseOfTheGivenPeers(t *testing.T) {
 	r := given(t)
 	r.Kernel.Pass++

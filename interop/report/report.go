@@ -70,7 +70,7 @@ type Report struct {
 	// Required says for each peer that took part whether it must have at least one verdict.
 	Required map[string]bool `json:"required,omitempty"`
 
-	// NotAsked contains the peers that are not built in, and for each the text of its numbers in Asked.
+	// NotAsked contains the peers that are not built in, and for each the text for its counts in Asked.
 	NotAsked map[string]string         `json:"not_asked,omitempty"`
 	Asked    map[string]scenario.Asked `json:"asked,omitempty"`
 

@@ -28,7 +28,7 @@ func (c Cause) rule() string {
 		return subject(peer) + " " + scenario.Faults[scenario.Check(check)]
 	}
 	if peer := c.Example.AskedNoMore; peer != "" {
-		return peer + " was no longer asked"
+		return peer + " was not run after hangs"
 	}
 	return cmp.Or(outcomes[c.Name()], c.Name())
 }

@@ -30,7 +30,7 @@ func TestSentences(t *testing.T) {
 		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur, so remove or narrow its line: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
-		"mine was no longer asked: 1 case":                                         {{Name: "a/b/stream/x/mine", Verdict: scenario.NotRun, Why: "why", AskedNoMore: "mine"}},
+		"mine was not run after hangs: 1 case":                                     {{Name: "a/b/stream/x/mine", Verdict: scenario.NotRun, Why: "why", AskedNoMore: "mine"}},
 		"the runner could not run the case: 1 case":                                {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
 	} {
 		list := (&Report{Cases: cases}).Causes()

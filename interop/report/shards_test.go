@@ -9,7 +9,7 @@ import (
 )
 
 // The sum of all shards has the verdicts of the whole run. If a shard is missing, cut short or did not run, the sum
-// says so, and accuses no peer.
+// reports that, and blames no peer.
 func TestAddShards(t *testing.T) {
 	whole := small(t)
 	shard := func(i int, change func(*Report)) *Report {

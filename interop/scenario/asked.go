@@ -11,13 +11,13 @@ import (
 type Reason string
 
 const (
-	ReasonHello   Reason = "hello"   // the peer's answer to hello excludes it
+	ReasonHello   Reason = "hello"   // the peer's answer to hello excludes the case
 	ReasonAnswer  Reason = "answer"  // the peer has answered unsupported
 	ReasonPartner Reason = "partner" // its partner has done one of these
 	ReasonRoot    Reason = "root"    // it needs root
 	ReasonSystem  Reason = "system"  // the kernel or the system lacks something
 	ReasonRunner  Reason = "runner"  // the runner fails it with itself
-	ReasonHangs   Reason = "hangs"   // a peer that did not answer is asked no more
+	ReasonHangs   Reason = "hangs"   // not run, because a peer did not answer in earlier cases
 	ReasonCut     Reason = "cut"     // the run ended before it
 	ReasonShard   Reason = "shard"   // it is in another part of the run
 	ReasonFilter  Reason = "filter"  // it was not selected
@@ -27,25 +27,25 @@ const (
 // reasonTexts describes the reasons other than ReasonHello, whose detail needs no further words.
 var reasonTexts = map[Reason]string{
 	ReasonAnswer:  "unsupported",
-	ReasonPartner: "its partner's hello or answer",
+	ReasonPartner: "not supported by its partner",
 	ReasonRoot:    "they need root",
-	ReasonSystem:  "the kernel or system lacks something",
+	ReasonSystem:  "not supported by this system",
 	ReasonRunner:  "the runner itself fails them",
-	ReasonHangs:   "asked no more after hangs",
-	ReasonCut:     "the run was cut",
+	ReasonHangs:   "not run after hangs",
+	ReasonCut:     "the run was cut short",
 	ReasonShard:   "in other shards",
 	ReasonFilter:  "not selected",
 	ReasonNotRun:  "could not be run",
 }
 
-// An Obstacle is why a case has no verdict. The zero Obstacle is none.
+// An Obstacle is the reason why a case has no verdict. It is zero if the case has one.
 type Obstacle struct {
 	Reason Reason
 	Peer   string // for ReasonAnswer: whose answer it was
 	Detail string // for ReasonHello: what it lacks; for ReasonAnswer: the words of can= that the call needs
 }
 
-// Asked counts what became of the cases of a peer. Cases is the sum of all other numbers.
+// Asked counts the cases of a peer by what became of them. Cases is the sum of all other counts.
 type Asked struct {
 	Cases    int        `json:"cases"`               // of the peer, in a run that leaves out nothing
 	Verdicts int        `json:"verdicts"`            // cases with a verdict
@@ -59,8 +59,8 @@ type NotAsked struct {
 	Cases  int    `json:"cases"`
 }
 
-// CountAsked counts the cases of the peer among these. The function returns why a case has no verdict, but need not
-// know the peers' answers to hello.
+// CountAsked counts the cases of the peer among these. obstacle returns why a case has no verdict, but need not know
+// the peers' answers to hello.
 func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Asked) {
 	for _, c := range cases {
 		role := RoleA
@@ -107,7 +107,7 @@ func (a *Asked) count(n NotAsked) {
 	})
 }
 
-// Add returns the numbers of two shards of a run together.
+// Add returns the sum of the counts of two shards of a run.
 func (a Asked) Add(b Asked) (sum Asked) {
 	sum.Cases = max(a.Cases, b.Cases)
 	left := sum.Cases
@@ -123,8 +123,8 @@ func (a Asked) Add(b Asked) (sum Asked) {
 	return sum
 }
 
-// String says how many cases have no verdict, and why, or returns "" if all of them have one. The peer was asked in
-// some of these cases, and has answered unsupported.
+// String reports how many cases have no verdict, and why, or returns "" if all of them have one. These include cases in
+// which the peer answered unsupported.
 func (a Asked) String() string {
 	if len(a.NotAsked) == 0 {
 		return ""
@@ -132,10 +132,10 @@ func (a Asked) String() string {
 	return NoVerdictIn(fmt.Sprintf("%d of its %d cases", a.Cases-a.Verdicts, a.Cases)) + ": " + a.Reasons()
 }
 
-// NoVerdictIn says that these cases have no verdict. The words are the same in all reports.
+// NoVerdictIn returns the words for cases without a verdict, which are the same in all reports.
 func NoVerdictIn(cases string) string { return "no verdict in " + cases }
 
-// Reasons lists the reasons, each with its number of cases.
+// Reasons lists the reasons and how many cases each has.
 func (a Asked) Reasons() string {
 	var list []string
 	for _, n := range a.NotAsked {
@@ -151,8 +151,8 @@ func (a Asked) Reasons() string {
 	return strings.Join(list, ", ")
 }
 
-// Obstacles returns a function for CountAsked, after a run of the selected cases in this shard. Those that have no
-// result have none for the reason missing.
+// Obstacles returns a function for CountAsked, after a run of the selected cases in this shard. The Reason of cases
+// without a result is missing.
 func Obstacles(selected []Case, shard Shard, results []Result, missing Reason) func(Case) Obstacle {
 	is := map[string]Obstacle{}
 	for _, c := range selected {

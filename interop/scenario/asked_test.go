@@ -29,7 +29,7 @@ func TestAskedByHello(t *testing.T) {
 		{all, all, "", ""},
 		{all[:2], all, "", "no verdict in 1 of its 11 cases: no flags (1)"},
 		{all, all, "*,253", "no verdict in 7 of its 11 cases: its room is *,253 (7)"},
-		{all[:2], all[:1], "", "no verdict in 3 of its 11 cases: its partner's hello or answer (2), no flags (1)"},
+		{all[:2], all[:1], "", "no verdict in 3 of its 11 cases: not supported by its partner (2), no flags (1)"},
 	} {
 		plan := askedPlan(t, contract.Hello{Can: c.can, Room: c.room}, contract.Hello{Can: c.others})
 		got := CountAsked("x", plan, func(Case) (none Obstacle) { return none })
@@ -62,9 +62,9 @@ func TestAskedAddsUp(t *testing.T) {
 		results = append(results, r)
 	}
 	whole := CountAsked("x", plan, Obstacles(selected, Shard{}, results, ReasonCut))
-	const want = "no verdict in 10 of its 11 cases: the run was cut (3), not selected (2), unsupported (1), " +
+	const want = "no verdict in 10 of its 11 cases: the run was cut short (3), not selected (2), unsupported (1), " +
 		"unsupported although it claims flags and iov (1), could not be run (1), " +
-		"its partner's hello or answer (1), the kernel or system lacks something (1)"
+		"not supported by its partner (1), not supported by this system (1)"
 	if whole.String() != want {
 		t.Errorf("got  %s\nwant %s", whole, want)
 	}

@@ -26,7 +26,7 @@ func ParseExpectations(file string, text []byte) ([]expected.Line, error) {
 type Lists struct {
 	Given   []expected.Line // of the others
 	Last    []expected.Line
-	File    string // the last one, or "" if there is none
+	File    string // the last one, or ""
 	Text    []byte
 	Missing bool // the file does not exist; the text is that of a list without lines
 }

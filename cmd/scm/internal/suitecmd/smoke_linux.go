@@ -126,7 +126,7 @@ func (o *smokeOptions) check(ctx context.Context, peer *scenario.Peer, scenarios
 		return c.A.Name != scenario.RunnerName && c.B.Name != scenario.RunnerName
 	})
 	if asked := scenario.CountAsked(peer.Name, cases, func(scenario.Case) (none scenario.Obstacle) { return none }); len(asked.NotAsked) > 0 {
-		text += fmt.Sprintf("; %d of %d cases with the runner are not asked: %s", asked.Cases-asked.Verdicts, asked.Cases, asked.Reasons())
+		text += fmt.Sprintf("; %d of %d cases with the runner are not run: %s", asked.Cases-asked.Verdicts, asked.Cases, asked.Reasons())
 	}
 	return text, nil
 }
