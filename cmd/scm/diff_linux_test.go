@@ -92,7 +92,7 @@ func TestDiff(t *testing.T) {
 		{"a process at another place, with a self-test", both(children("pass", "flag"), tracee("flag"), "--process", "2:1", "--self-test"), 0, "same: 2 calls\nleft out by --process: 2 calls of A, 0 of B\n", ""},
 		{"no such process", both(one, one, "--process", "1", "--process", "9:8"), 4, "", "--process 9:8: neither command has such a process"},
 		{"not the number of a process", both(one, one, "--process", "1:0"), 2, "", "with numbers from 1"},
-		{"a process twice", both(one, one, "--process", "1", "--process", "1:2"), 2, "", "each of them once"},
+		{"a process twice", both(one, one, "--process", "1", "--process", "1:2"), 2, "", "each number only once"},
 		{"later differences of another process", both(children("pass", "flag"), children("twice", "pass")), 1, "different: call 3 of process 1, …: none against sendmsg' (1 call of process 1, …)\nand 1 later difference of process 2, … (-v lists all)\n", ""},
 		{"later differences with -v", both(children("pass", "flag"), children("twice", "pass"), "-v"), 1, "different: call 3 of process 1, …--allow 'sendmsg: flags: MSG_NOSIGNAL against 0' (1 call of process 2, …)\n", ""},
 		{"a server that forks and one that does not", both(served("1", "leak"), ported("2", "close"), "--by", "connection"), 0, "same: 16 calls\n", ""},
@@ -216,7 +216,7 @@ func TestDiffPadding(t *testing.T) {
 	}
 }
 
-// What the commands print is written to standard error, and discarded with --quiet.
+// The output of the commands is written to standard error, or discarded with --quiet.
 func TestDiffOutput(t *testing.T) {
 	traceable(t)
 	loud := []string{"sh", "-c", "echo out; echo error >&2; exec '" + strings.Join(tracee("pass"), "' '") + "'"}

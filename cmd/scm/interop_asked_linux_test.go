@@ -10,8 +10,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Why cases of a peer that claims more than it supports have no verdict is the same in the last line, the summary and
-// the reports. With the verdicts, it adds up to all its cases, in shards and in a part of the run too.
+// If a peer claims more than it supports, the last line, the summary and the reports give the same reasons for its
+// cases without a verdict. The reasons and the verdicts add up to all its cases, also in shards and in a part of the
+// run.
 func TestNotAsked(t *testing.T) {
 	t.Parallel()
 	catalogue := filepath.Join(t.TempDir(), "catalogue")

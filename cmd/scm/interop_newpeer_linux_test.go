@@ -75,8 +75,8 @@ func TestNewPeerWithLibrary(t *testing.T) {
 	}
 }
 
-// The tests for a crate find a fault, pass with a list of it, say why cases have no verdict, and fail in CI without
-// scm.
+// The tests for a crate find a fault, pass if a list contains it, print why cases have no verdict, and fail in CI
+// without scm.
 func TestNewPeerTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -121,7 +121,7 @@ func TestNewPeerTest(t *testing.T) {
 	test("limits", true, "limits: mine: no case has a verdict; no verdict in ", "SCM_PROGRAM="+none)
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
-	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")
+	runs(t, result{2, "…", "…only with rust…"}, "interop", "new-peer", "c", "--test")
 }
 
 // writePeer writes what new-peer prints to a file.

@@ -31,7 +31,7 @@ func TestSummary(t *testing.T) {
 	runs(t, result{2, "", "…"}, "interop", "summary", "/nonexistent")
 }
 
-// The summary of all shards is that of the whole run, and that of some names the others.
+// The summary of all shards equals that of the whole run, and the summary of some names the missing ones.
 func TestSummaryOfShards(t *testing.T) {
 	dir := t.TempDir()
 	var files []string

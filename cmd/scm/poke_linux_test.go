@@ -191,7 +191,7 @@ func TestPokeNeedsPermission(t *testing.T) {
 	}
 }
 
-// The server may be the parent of scm. What scm and its children have open is not the server's.
+// The server may be the parent of scm. The descriptors of scm and its children are not the server's.
 func TestPokeParent(t *testing.T) {
 	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	script := shellCommand("poked server", "correct", "stream", socket) + ` &
@@ -222,7 +222,7 @@ func TestPokeReportsOfARunThatWasCutShort(t *testing.T) {
 		code   int
 		why    string
 	}{
-		{"echo locked; exit 3", 4, "the server has ended: exit status 3; it has printed:\nlocked"},
+		{"echo locked; exit 3", 4, "the server has ended: exit status 3; its output:\nlocked"},
 		{signal, 130, "interrupt"},
 	} {
 		dir := fdtest.ShortDir(t)

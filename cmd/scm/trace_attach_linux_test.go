@@ -54,7 +54,7 @@ func TestTraceProcess(t *testing.T) {
 	for line := range seen {
 		lines = append(lines, line)
 	}
-	// Open descriptors are listed, but not as if the process had exited, because it runs on.
+	// Open descriptors are listed, but not as if the process had exited, because it keeps running.
 	want := "…msg(…\n" + strconv.Itoa(target.Process.Pid) + " running: open …, descriptor 2 of 2 from recvmsg(…"
 	text := strings.Join(lines, "\n")
 	if err := trace.Wait(); err != nil || !like(text, want) || strings.Count(text, "open") != 1 || strings.Contains(text, "exit") {

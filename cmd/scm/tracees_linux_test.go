@@ -70,11 +70,11 @@ var tracees = map[string]func() error{
 		return errors.Join(err, pass([]byte(os.Args[min(2+len(runs), len(os.Args)-1)]), scm.Send))
 	},
 	"nonce": func() error { // other bytes in each run, which the file os.Args[1] counts
-		runs, _ := os.ReadFile(os.Args[1]) // of the first, there is none
+		runs, _ := os.ReadFile(os.Args[1]) // missing in the first run
 		err := os.WriteFile(os.Args[1], append(runs, 'x'), 0o600)
 		return errors.Join(err, pass([]byte("a"+strings.Repeat(string(rune('A'+len(runs))), 3)+os.Args[2]), scm.Send))
 	},
-	"to": func() error { // nobody receives at the name os.Args[1]
+	"to": func() error { // at os.Args[1], a name without a receiver
 		sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		_ = unix.Sendmsg(sock, []byte{0}, nil, &unix.SockaddrUnix{Name: "@" + os.Args[1]}, 0)
 		return err

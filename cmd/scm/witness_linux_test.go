@@ -57,7 +57,7 @@ func TestWitness(t *testing.T) {
 	}
 }
 
-// Without kcmp, scm poke finds what only a thread with a descriptor table of its own keeps, and counts a table
+// Without kcmp, scm poke finds a descriptor that only a thread with its own descriptor table keeps, and counts a table
 // that threads share as one.
 func TestPokeWithoutKcmp(t *testing.T) {
 	blocked, socket := tracee("without a witness"), filepath.Join(fdtest.ShortDir(t), "socket")

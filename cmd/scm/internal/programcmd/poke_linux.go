@@ -31,7 +31,7 @@ func parseType(name string) (int, error) {
 }
 
 var pokeHelp = `Start SERVER and connect to its socket, as any of its clients can. Send a few bytes with
-descriptors that nobody asked for, close the connection, and ask the kernel whether the
+descriptors that it did not ask for, close the connection, and ask the kernel whether the
 server still has these descriptors. Neither a client nor its protocol is needed.
 
 The items, each on connections of its own:
@@ -40,7 +40,7 @@ The items, each on connections of its own:
 scm reports what the server and its children keep (leak), if the server ends (crash),
 and if it runs but no longer accepts connections, or no longer reads datagrams (refuses).
 The server is stopped at the end, and started again after a crash. If it ends in the same
-way after the same bytes without a descriptor, that is no finding. A server that exits
+way after the same bytes without a descriptor, that is not a finding. A server that exits
 with status 0 after a connection is started again for the next one.
 
 An item that the server does not read has no verdict, and the exit status is 4. The same
@@ -56,12 +56,12 @@ A server that closes a descriptor late keeps none. scm waits until the server ha
 all of them, or has closed none for --settle. Use more if a garbage collector closes
 them. A server that stores every descriptor on purpose is reported, and the finding can
 be accepted. To see whether it stores only a limited number, such as the last eight, scm
-sends the items whose descriptors it keeps as often again. If it then keeps no more, and
-its descriptor table has space, that is a note, and no finding. scm does not find
+then sends the items whose descriptors it keeps again, just as often. If it keeps no more,
+and its descriptor table has space, that is a note, not a finding. scm does not find
 descriptors that the server has passed on to other processes, or sent to one of its own
 sockets. It reads the descriptor tables of all threads. If kcmp(2) is missing or not
-permitted, it cannot tell which threads share a table, and counts the same descriptor in
-several threads once. If several threads have tables of their own, and each keeps one
+permitted, it does not know which threads share a table, and counts the same descriptor
+in several threads once. If several threads have tables of their own, and each keeps one
 descriptor, scm can then mistake this for a limited number.
 
 If the path of the socket contains the PID of the server, use a pattern with a * instead.
@@ -74,11 +74,11 @@ closes a stream before it has read all of it. With --pid, scm cannot find out wh
 bytes alone end the server, and must run as the same user and group as the server, or as
 root.
 
---list connects to nothing. It prints the sockets on which processes listen, and bound
-datagram sockets, in this network namespace: a process, the type, which users may connect
-at most (any, group:NAME, user:NAME, or unknown if there is no such path), the executable
-and the address. Run it as root to see the processes of all users. With --json, it also
-prints further processes that have the socket open.
+--list makes no connection. It prints the sockets on which processes listen, and bound
+datagram sockets, in this network namespace: a process, the type, which users may be able
+to connect (any, group:NAME, user:NAME, or unknown if there is no such path), the
+executable and the address. Run it as root to see the processes of all users. With
+--json, it also prints further processes that have the socket open.
 
 Many servers read the beginning of a protocol before anything else. --first sends the
 bytes in a file before each item, and waits until the server has read them.
@@ -101,9 +101,9 @@ Exit status:
   0      no findings, except for accepted ones
   1      a finding that is not accepted, or an accepted one that did not occur
   2      wrong usage, or an unfinished reason
-  4      it could not be found out, or not completely, for example because the server did
-         not start, because it has not read an item, or because the kernel does not let
-         scm look at its descriptors. What was found is still reported
+  4      scm could not find out, or not completely, for example because the server did not
+         start, because it has not read an item, or because the kernel does not let scm
+         look at its descriptors. Findings are still reported
   128+N  signal N ended the run`
 
 // pokeOptions contains the flags of poke.
@@ -151,7 +151,7 @@ func (o *pokeOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.json, "json", false, "print the list as JSON")
 	f.StringVar(&o.poke.Address, "socket", "",
 		"the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
-	f.IntVar(&o.poke.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
+	f.IntVar(&o.poke.PID, "pid", 0, "poke the running process `PID` and its children, and leave out items that may end it")
 	f.BoolVar(&o.poke.Dangerous, "dangerous", false, "with --pid, send all items")
 	f.BoolVar(&o.poke.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
 	f.StringVar(&o.socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")

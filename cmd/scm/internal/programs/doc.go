@@ -12,7 +12,7 @@
 //
 // For example, a server keeps the descriptor of the item byte, and crashes after that of newline. The first round ends
 // with the crash. Three servers get the newline alone, and survive. Two get it with a descriptor, and crash, so newline
-// has its finding. What the first server kept is lost with it. So the second round sends byte again, and all items
-// after newline, and finds the leak. An item for which the first server's descriptor table was full also goes to a new
-// server.
+// has its finding. The crash has also closed the descriptors that the first server kept. So the second round sends byte
+// again, and all items after newline, and finds the leak. An item for which the first server's descriptor table was
+// full also goes to a new server.
 package programs

@@ -6,7 +6,7 @@ import (
 
 // The checks that a program can fail.
 const (
-	CheckLeak    = "leak"    // it keeps a descriptor that nobody asked for
+	CheckLeak    = "leak"    // it keeps a descriptor that it did not ask for
 	CheckCrash   = "crash"   // it ends
 	CheckRefuses = "refuses" // it runs, but no longer serves clients
 	CheckUnread  = "unread"  // an item has no verdict, usually because it does not read it
@@ -27,9 +27,9 @@ type Finding struct {
 type Trial struct {
 	What     string    `json:"what"` // one of Items
 	Findings []Finding `json:"findings,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
+	Notes    []string  `json:"notes,omitempty"`   // other remarks, which are not findings
 	Untried  string    `json:"untried,omitempty"` // why the server could not receive the descriptors, if that is normal
-	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one
+	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or ""
 	// the reason in a list of accepted findings why there may be no verdict
 	Accepted string   `json:"accepted,omitempty"`
 	Missing  []string `json:"missing,omitempty"` // accepted findings that did not occur, although they should have

@@ -15,7 +15,7 @@ var (
 	each     = [][]byte{zeroByte, newline, zeros, ones}
 )
 
-// An item is one way to pass descriptors that nobody asked for.
+// An item is one way to pass descriptors that the server did not ask for.
 type item struct {
 	name, help string
 	payloads   [][]byte // each is sent on a connection of its own

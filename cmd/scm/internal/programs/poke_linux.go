@@ -435,7 +435,7 @@ func (p *poker) held(sent []*pokeTrial) (map[*Marker][]Holding, error) {
 	return held, cmp.Or(err, context.Cause(p.ctx))
 }
 
-// repeat sends items with a leak as often again. If the server then keeps no more, although it could, it stores a
+// repeat sends items with a leak again, just as often. If the server then keeps no more, although it could, it stores a
 // limited number of descriptors, such as the last eight. The leak becomes a note.
 func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding) error {
 	for _, t := range kept {

@@ -395,7 +395,7 @@ func limited(t *testing.T, starts int, args []string) []string {
 	return append([]string{"sh", "-c", script, filepath.Join(t.TempDir(), "starts")}, args...)
 }
 
-// What was found is reported even if the server does not start again.
+// Findings are reported even if the server does not start again.
 func TestPokeReportsWhatWasFoundBefore(t *testing.T) {
 	for _, c := range []struct {
 		mode   string
@@ -410,7 +410,7 @@ func TestPokeReportsWhatWasFoundBefore(t *testing.T) {
 	} {
 		args, address := testServer(t, c.mode, "stream")
 		trials, err := Poke(t.Context(), PokeOptions{Args: limited(t, c.starts, args), Address: address, Settle: short, Timeout: limit})
-		if want := "the server has ended: exit status 3; it has printed:\nlocked"; fmt.Sprint(err) != want {
+		if want := "the server has ended: exit status 3; its output:\nlocked"; fmt.Sprint(err) != want {
 			t.Errorf("%s: got %v, want %s", c.mode, err, want)
 		}
 		if got := found(trials); !slices.Equal(got, c.want) {
@@ -516,7 +516,7 @@ func TestPokeErrors(t *testing.T) {
 		o    PokeOptions
 	}{
 		{"no process listens at", PokeOptions{Args: sh("echo starting >&2; sleep 1000"), Timeout: 2 * time.Second}},
-		{"the server has ended: exit status 3; it has printed:\nno", PokeOptions{Args: sh("echo no; exit 3"), Timeout: limit}},
+		{"the server has ended: exit status 3; its output:\nno", PokeOptions{Args: sh("echo no; exit 3"), Timeout: limit}},
 		{"cannot start the server", PokeOptions{Args: []string{"/nonexistent/server"}, Timeout: limit}},
 		{"process 2147483647: no such process", PokeOptions{PID: 1<<31 - 1, Timeout: limit}},
 	} {
@@ -547,7 +547,7 @@ func TestPokeErrors(t *testing.T) {
 	_, err = Poke(t.Context(), PokeOptions{Args: args, Address: mute, Settle: short, Timeout: limit})
 	var ends int
 	if _, e := fmt.Sscanf(fmt.Sprint(err), "the server ended %d times before it had read a message", &ends); e != nil || ends < len(Items) ||
-		!strings.HasSuffix(err.Error(), " (exit status 1); it has printed:\ndatabase is locked") {
+		!strings.HasSuffix(err.Error(), " (exit status 1); its output:\ndatabase is locked") {
 		t.Errorf("got %v, want how often it ended, with which status, and what it printed", err)
 	}
 	unreachable := filepath.Join(os.Args[0], "socket")

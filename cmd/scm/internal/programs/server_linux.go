@@ -134,7 +134,7 @@ func (s *Server) Output() string {
 }
 
 // Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left,
-// or if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.
+// or if the first one has ended with a failure. ExitedWith0 reports whether it ended without a failure.
 func (s *Server) Ended() error {
 	if s.supervisor == nil {
 		return s.attachedEnded()

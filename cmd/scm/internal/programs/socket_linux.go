@@ -168,7 +168,7 @@ func sockets(file string) (list []socket) {
 }
 
 // sockets returns the sockets with an address that the server has open, for each descriptor table that has them, as far
-// as the kernel says so.
+// as the kernel reports them.
 func (s *Server) sockets() (list []socket) {
 	all := map[string]socket{}
 	file := "/proc/net/unix"

@@ -28,7 +28,7 @@ type target struct {
 	server   *Server // or nil if none is running
 	listener *os.File
 	created  bool // the server has created the socket file
-	accepts  bool // the server accepts connections at once, and the kernel says so
+	accepts  bool // the server accepts connections at once, and the kernel reports that
 	blind    bool // it cannot be known whether the server accepts connections
 }
 
@@ -114,7 +114,7 @@ func (t *target) start() (err error) {
 	return t.explain(err)
 }
 
-// explain adds to an error where the server listens, and what it has printed.
+// explain adds to an error where the server listens, and the server's output.
 func (t *target) explain(err error) error {
 	if listens := t.server.Listens(); len(listens) > 0 {
 		err = fmt.Errorf("%w; the server listens at %s", err, strings.Join(listens, ", "))
@@ -127,7 +127,7 @@ func addOutput(err error, output string) error {
 	if output == "" {
 		return err
 	}
-	return fmt.Errorf("%w; it has printed:\n%s", err, output)
+	return fmt.Errorf("%w; its output:\n%s", err, output)
 }
 
 // clear removes the socket file that a server before has left. If another process listens there, it returns an error.

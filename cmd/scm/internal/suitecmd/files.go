@@ -359,7 +359,7 @@ examples/peer.rs and runs the scenarios with it. In Go, use package interoptest.
 // testFile returns the source of a test that runs the scenarios with a peer.
 func testFile(language string) ([]byte, error) {
 	if language != "rust" {
-		return nil, fmt.Errorf("--test: there is one only for rust, not for %s", language)
+		return nil, fmt.Errorf("--test works only with rust, not with %s", language)
 	}
 	list, err := catalogue.Scenarios()
 	var groups []string

@@ -16,7 +16,7 @@ import (
 
 var diffHelp = `Run both commands, one after the other, and report every difference between the
 calls by which they and their children send and receive messages. The report
-shows the first one with its calls, and then lists all of them.
+shows the first difference with its calls, and then lists all of them.
 
   different: call 1 of process 2, helper (recvmsg), at its entry: flags: 0 against
   MSG_CMSG_CLOEXEC
@@ -24,7 +24,7 @@ shows the first one with its calls, and then lists all of them.
   --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls of process 2, helper)
 
 With --allow, a difference does not count. --self-test runs A several times, and allows
-the bytes that are not the same each time.
+the bytes that change from run to run.
 
 ` + counted() + `
 
@@ -34,8 +34,8 @@ Both commands get the same standard input, and their output is written to standa
 ` + page + `
 
 Exit status: 0 if no difference counts, 1 if one does, 2 for wrong usage, and 4 if a
-command could not be recorded, if neither made a call to compare, or if not all could be
-compared. After a signal, 128 plus the signal.`
+command could not be recorded, if neither made a call to compare, or if some calls could
+not be compared. After a signal, 128 plus the signal.`
 
 // diffOptions contains the flags of diff.
 type diffOptions struct {
@@ -71,7 +71,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
 	f.StringVar(&o.by, "by", "process", "group the calls by `process` or by connection, for a server that forks and one that does not")
-	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three to ten times, and allow the payload bytes that are not the same each time")
+	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three to ten times, and allow the payload bytes that change from run to run")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences, and what is not counted")
 	f.BoolVar(&o.quiet, "quiet", false, "discard the output of the programs")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
@@ -99,7 +99,7 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		b, errB := strconv.Atoi(inB)
 		listed := &o.comparison.Processes
 		if errA != nil || errB != nil || a < 1 || b < 1 || slices.Contains(listed[0], a) || slices.Contains(listed[1], b) {
-			return fmt.Errorf("--process needs N or N:M, with numbers from 1, each of them once: %q", numbers)
+			return fmt.Errorf("--process needs N or N:M, with numbers from 1, and each number only once: %q", numbers)
 		}
 		listed[0], listed[1] = append(listed[0], a), append(listed[1], b)
 	}
@@ -173,14 +173,14 @@ func (o *diffOptions) findUnread(a, b recorder.Trace) (n unreadParts) {
 	return n
 }
 
-// notCompared returns why the comparison says nothing: there was nothing to compare or, unless a difference counts,
-// scm has not compared everything. It returns nil if the comparison says something.
+// notCompared returns why the comparison has no result: there was nothing to compare or, unless a difference counts,
+// scm has not compared everything. It returns nil if the comparison has a result.
 func (o *diffOptions) notCompared(a, b recorder.Trace, found []*recorder.Difference, unread unreadParts, differ bool) error {
 	for i, numbers := range o.process {
 		one := o.comparison
 		one.Processes = [2][]int{one.Processes[0][i : i+1], one.Processes[1][i : i+1]}
 		if inA, inB := one.Count(a.Calls, b.Calls); inA+inB == 0 {
-			return fmt.Errorf("--process %s: neither command has such a %s that made a call to compare", numbers, o.by)
+			return fmt.Errorf("--process %s: neither command has such a %s with a call to compare", numbers, o.by)
 		}
 	}
 	inA, inB := o.comparison.Count(a.Calls, b.Calls)
@@ -190,7 +190,7 @@ func (o *diffOptions) notCompared(a, b recorder.Trace, found []*recorder.Differe
 	case differ:
 		return nil
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
-		return errors.New("not compared: --allow permits a missing call, and what follows it")
+		return errors.New("not compared: --allow permits a missing call, so the calls after it were not compared")
 	case unread.calls > 0:
 		return fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread.calls)
@@ -204,8 +204,8 @@ func (o *diffOptions) notCompared(a, b recorder.Trace, found []*recorder.Differe
 // mostRuns is the maximum number of times that --self-test runs A, including the run that is compared with B.
 const mostRuns = 10
 
-// compareWithItself runs A until two runs in a row change no further bytes, and allows the payload bytes that are
-// not the same each time. It prints any other difference.
+// compareWithItself runs A until two runs in a row change no further bytes, and allows the payload bytes that change
+// from run to run. It prints any other difference.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Trace, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]

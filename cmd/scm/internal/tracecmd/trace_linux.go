@@ -44,8 +44,8 @@ process ended, and those that an exec passed on to another program.
 
 ` + counted() + `
 
-The trace ends when COMMAND and its children have ended. With -p, it also ends with HUP,
-INT and TERM, and the process runs on.
+The trace ends when COMMAND and its children have ended. With -p, it also ends on HUP,
+INT and TERM, and the process keeps running.
 
 ` + page + `
 
