@@ -156,7 +156,7 @@ func TestReportFiles(t *testing.T) {
 	}
 }
 
-// An item that was not tried is no failure, but no report shows it as passed. A note is in each report.
+// An item that was not tried is not a failure, but no report shows it as passed. Each report contains the notes.
 func TestReportOfWhatWasNotTried(t *testing.T) {
 	r := NewReport("v1", "x", "", linux)
 	r.Trials = []Trial{{What: "byte", Notes: []string{"a note"}}, {What: "second", Untried: "a reason"}}

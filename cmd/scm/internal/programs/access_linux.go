@@ -85,10 +85,10 @@ func room(tid int) (limit, free int) {
 	return limit, max(0, limit-len(fds))
 }
 
-// isFull reports whether a descriptor table that has the new connection, which was not among the sockets before, is too
-// full to receive a descriptor. Other processes may also listen, and have space although the one that accepts has none.
-// An accept(2) that waits for the next connection needs space too. For datagrams, it is not known which process reads,
-// so all tables that have the socket must be full.
+// isFull reports whether a descriptor table with the new connection, a socket that is not in before, is too full to
+// receive a descriptor. Other processes may also listen, and have space although the one that accepts has none. An
+// accept(2) that waits for the next connection needs space too. For datagrams, scm does not know which process reads,
+// so all tables with the socket must be full.
 func (t *target) isFull(before []socket) bool {
 	full := func(k socket, need int) bool {
 		limit, free := room(k.tid)

@@ -9,8 +9,8 @@ import (
 )
 
 // JUnit writes the report for CI servers. The program is a suite, and each trial is a test. Trials with only accepted
-// findings, those that were not tried, and those without a verdict, count as skipped. If nothing could be found out,
-// that is an error.
+// findings, those that were not tried, and those without a verdict, count as skipped. A run without a result counts as
+// an error.
 func (r *Report) JUnit(w io.Writer) error {
 	suite := &junit.Suite{Name: r.Program}
 	for _, t := range r.Trials {

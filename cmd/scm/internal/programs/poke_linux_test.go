@@ -123,9 +123,9 @@ func limitFiles(args []string, limit int) []string {
 	return append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"}, args...)
 }
 
-// A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with
-// one. So the item goes to a new server. With a server that was already running, it has no verdict. If the server is
-// activated, a table that receives nothing also has the listening socket.
+// A server whose descriptor table is full cannot receive a descriptor, so the item goes to a new server. With a server
+// that was already running, it has no verdict. If the server is activated, a table that receives nothing also has the
+// listening socket.
 func TestPokeAFullTable(t *testing.T) {
 	for _, way := range []string{"started", "activated", "attached"} {
 		t.Run(way, func(t *testing.T) {
@@ -166,7 +166,7 @@ func startForked(t *testing.T, mode, typ string) (server *Server, child int, add
 	}
 }
 
-// limitTo lets a running process open this many descriptors more, or none.
+// limitTo limits a running process to this many more descriptors.
 func limitTo(t *testing.T, pid, more int) {
 	t.Helper()
 	fds, err := procfs.OpenFDs(pid)

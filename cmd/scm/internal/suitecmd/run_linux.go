@@ -132,7 +132,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	return exit
 }
 
-// runAndReport runs the cases, writes the reports, and then what is to be printed.
+// runAndReport runs the cases, writes the reports, and prints the result.
 func (o *runOptions) runAndReport(ctx context.Context, cmd *cobra.Command, text io.Writer) error {
 	r, exit := o.planAndRun(ctx)
 	streamed, broken := r != nil, (*cli.ExitError)(nil)
@@ -245,7 +245,7 @@ func (o *runOptions) resolveAndRun(ctx context.Context, p *plan) (r *report.Repo
 	return r, err
 }
 
-// findTemplates returns an error for each peer that is a template in which nothing is filled in.
+// findTemplates returns an error for each peer that is an unchanged template.
 func (p *plan) findTemplates() error {
 	var errs []error
 	for _, peer := range p.peers {

@@ -82,7 +82,7 @@ func TestDiffReportRemarks(t *testing.T) {
 	}
 }
 
-// Several threads or processes are the reason only for what depends on the order of calls.
+// The notes mention several threads or processes only for a difference that depends on the order of calls.
 func TestDiffOrderNotes(t *testing.T) {
 	for _, c := range []struct {
 		field string
