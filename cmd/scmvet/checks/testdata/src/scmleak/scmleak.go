@@ -823,7 +823,7 @@ func added(messages []unix.SocketControlMessage) (all []int, err error) {
 	return nil, nil
 }
 
-// The variable or field is not the count, or not any more.
+// The variable or field is not the count, or no longer.
 func decremented(message *unix.SocketControlMessage) ([]int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {
