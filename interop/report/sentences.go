@@ -59,7 +59,7 @@ func (r *Report) Verdict() string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// summed returns the totals that Verdict adds: with Given, only those of these peers.
+// summed returns the totals that Verdict adds up: if Given is set, only those of its peers.
 func (r *Report) summed() []Totals {
 	if len(r.Given) > 0 {
 		return []Totals{r.Totals}
@@ -67,7 +67,7 @@ func (r *Report) summed() []Totals {
 	return []Totals{r.Totals, r.Kernel}
 }
 
-// apart says, with Given, how the other cases ended, without a period.
+// apart returns sentences, without periods, about how the other cases ended if Given is set.
 func (r *Report) apart() (sentences []string) {
 	if len(r.Given) > 0 && r.Kernel.Verdicts() > 0 {
 		sentences = append(sentences, "Kernel scenarios: "+counts(r.Kernel))
@@ -199,7 +199,7 @@ func partnerOf(c scenario.Result, peer string) string {
 	return subject(a)
 }
 
-// distinct returns what of returns for the cases, without duplicates and "".
+// distinct returns the results of the function of for the cases, without duplicates and "".
 func distinct(cases []scenario.Result, peer string, of func(c scenario.Result, peer string) string) (values []string) {
 	for _, c := range cases {
 		if v := of(c, peer); v != "" && !slices.Contains(values, v) {
@@ -209,7 +209,7 @@ func distinct(cases []scenario.Result, peer string, of func(c scenario.Result, p
 	return values
 }
 
-// only returns what is the same in all cases that failed, if other cases show that it could be different.
+// only returns the value that all failed cases share, if other cases have a different one.
 func only(failed, alike []scenario.Result, peer string, of func(c scenario.Result, peer string) string) (value string, ok bool) {
 	values := distinct(failed, peer, of)
 	if len(values) != 1 || len(distinct(alike, peer, of)) < 2 {
