@@ -30,7 +30,7 @@ func TestBasicCommands(t *testing.T) {
 	}
 }
 
-// A finding about an answer says in short what is wrong: how it differs from the first one that the scenario accepts.
+// The short text of a finding says how an answer differs from the first one that the scenario accepts.
 func TestShort(t *testing.T) {
 	const text = onA + "A> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=- flags=ctrunc\n | ok n=2 payload=00 fds=-  # it counts twice\n"
 	for answer, want := range map[string]string{
