@@ -73,7 +73,7 @@ func CannotEmulate(what string) {
 }
 
 // skippedByFirst begins the reason that Ginkgo gives if the first spec of an ordered container was skipped in
-// BeforeAll. The reason of the first spec is then that of the others.
+// BeforeAll. The others then have the reason of the first spec.
 const skippedByFirst = "Spec skipped because Skip() was called in BeforeAll"
 
 // PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the

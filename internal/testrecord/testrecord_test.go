@@ -25,7 +25,7 @@ func again(t *testing.T, name, folder string) (string, error) {
 	return string(out), err
 }
 
-// A process writes into a file of its own, and the processes that it starts into none.
+// A process writes to a file of its own, and the processes that it starts write no records.
 func TestWrite(t *testing.T) {
 	written := Record{Kind: Spec, Name: "a\nb", State: "passed", Labels: []string{"x"}, Seconds: 0.5}
 	if os.Getenv(againVariable) != "" {
