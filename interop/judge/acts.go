@@ -85,10 +85,10 @@ func (j *judge) carryOut(do Request) fact.Acted {
 	return f
 }
 
-// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the pair if it
-// has found a file that is still open. That adds a finding about the peer that keeps the file open without a
-// descriptor. That peer is not necessarily at fault, because the other peer can have sent the file to a socket that is
-// never read. The runner has ended the peer to find out.
+// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the pair if it has
+// found a file that is still open. That adds a finding about the peer that keeps the file open without a descriptor.
+// That peer is not necessarily at fault, because the other peer can have sent the file to a socket that is never read.
+// To find this out, the runner has ended the peer.
 func (j *judge) judgeActed(f fact.Acted, line int) {
 	if f.Why != "" {
 		j.showsNothing(f.Verdict, "%s", f.Why)

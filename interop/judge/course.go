@@ -31,8 +31,8 @@ type (
 		At
 		Text string // the names of processes are not filled in
 	}
-	// Ask sends the process a command that is not its turn in the transcript, and waits for the answer.
-	// The fact is Answer or Missing.
+	// Ask sends the process a command out of turn, and waits for the answer. The fact is Answer or
+	// Missing.
 	Ask struct {
 		At
 		Text string
@@ -59,7 +59,7 @@ type (
 		Named  []int // closer at these
 		Fresh  []int // those of Named that are compared with what they are now from then on
 	}
-	// Act carries out a line of the runner's own. The fact is Acted.
+	// Act carries out one of the runner's own lines. The fact is Acted.
 	Act struct {
 		At
 		FD int // the descriptor that pos and flags name
