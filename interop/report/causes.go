@@ -30,7 +30,7 @@ func (c Cause) Name() string {
 	return name
 }
 
-// Found returns what was found in the example. It may consist of several lines.
+// Found returns the finding of the example, which may consist of several lines.
 func (c Cause) Found() string {
 	for _, f := range c.Example.Findings {
 		if f.Key() == c.What {

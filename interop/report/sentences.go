@@ -116,8 +116,8 @@ func expectedReasons(c scenario.Result) []string {
 	return slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 }
 
-// where says in how many scenarios a peer fails a check, and with how many partners. It also says whether it does so in
-// one role or on one type of socket only, although the report has its cases with others.
+// where says in how many scenarios a peer fails a check, and with how many partners. It also says whether the peer
+// fails it in only one role or on only one type of socket, if the report has cases with others.
 func (r *Report) where(check scenario.Check, peer string, failed []scenario.Result) string {
 	failing := scenarioNames(failed)
 	judged := r.judged(check, peer)
