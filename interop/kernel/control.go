@@ -105,10 +105,9 @@ var (
 	cmsgForm = regexp.MustCompile(`^(?:([0-9]{1,7})\*)?([a-z]+)\(([^()]*)\)((?::[a-z]+=[^:]*)*)$`)
 )
 
-// parseControl parses a list of control messages to send, in which the names of descriptors have
-// already been replaced with descriptors. It replaces A and B in credentials with 0. It rejects
-// a list whose buffer would be longer than maxControl. Such a list can be short when written,
-// because a count can repeat an item.
+// parseControl parses a list of control messages to send, in which the names of descriptors have already been replaced
+// with descriptors. It replaces A and B in credentials with 0. It rejects a list whose buffer would be longer than
+// maxControl. The text of such a list can be short, because a count can repeat an item.
 func parseControl(text string) ([]Cmsg, bool) {
 	var list []Cmsg
 	var total int64
