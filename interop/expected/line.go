@@ -60,7 +60,7 @@ func (l Line) Place() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
 // Key returns CHECK@PEER.
 func (l Line) Key() string { return l.Check + "@" + l.Peer }
 
-// Text returns the line as a list has it.
+// Text returns the line as it is written in a list.
 func (l Line) Text() string { return l.selection() + " " + l.Reason }
 
 func (l Line) selection() string { return l.Pattern.text + " " + l.Key() + l.Versions + l.Role }
