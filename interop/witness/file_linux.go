@@ -24,8 +24,8 @@ type File struct {
 	Reused bool // the owner has closed FD and later reported the same descriptor again
 }
 
-// Sure reports whether a result that Holds found out in this way is certain. It is not if only the inodes were compared
-// and other files have the same inode.
+// Sure reports whether a result of Holds is certain. way is how Holds compared the files. The result is not certain if
+// it compared only the inodes, and other files have the same inode.
 func (f *File) Sure(way string) bool { return way != procfs.ByInode || f.Unique() }
 
 // Holder returns "in process PID (PROGRAM)" for a process that has the file open, other than the runner, or "" if /proc
