@@ -38,7 +38,7 @@ func Skeletons() (list []Skeleton) {
 			panic(err) // the file is embedded
 		}
 		if s.language == "go" {
-			// Our own peers compile the file as a package, and a user as a program.
+			// Our own peers compile the file as a package, but a user compiles it as a program.
 			text = bytes.TrimPrefix(text, []byte("//go:build linux\n\n"))
 			text = bytes.Replace(text, []byte("\npackage peer\n"), []byte("\npackage main\n"), 1)
 		}
