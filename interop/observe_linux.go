@@ -27,8 +27,8 @@ type observer struct {
 	states map[*witness.File]witness.State // of the named files, when they were last looked at
 }
 
-// A cachedFD is what a descriptor was when the runner last looked. If it is known, the process was started
-// with it or has named it, and the runner compares it with the file to which it referred then.
+// A cachedFD describes a descriptor when the runner last looked at it. If it is known, the process was started with it
+// or has named it, and the runner compares it with the file to which it referred then.
 type cachedFD struct {
 	fact.Descriptor
 	later bool // it belongs to a later case
