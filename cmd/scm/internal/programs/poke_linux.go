@@ -192,8 +192,8 @@ func (p *poker) stop() {
 const cutShort = "the run was cut short"
 
 // judgeAll sends the items until each has a verdict, or no more are to be sent. If the server ends, those before are
-// sent again, without the one that ended it. The dangerous items come when the others are judged, because the server
-// may not start again.
+// sent again, without the one that ended it. The dangerous items are sent after the others have been judged, because
+// the server may not start again.
 func (p *poker) judgeAll(trials []*pokeTrial) error {
 	for {
 		todo := slices.DeleteFunc(slices.Clone(trials), func(t *pokeTrial) bool { return t.judged })

@@ -124,8 +124,8 @@ func Attach(pid int) (*Server, error) {
 	return &Server{pid: pid, root: pid, pidfd: pidfd}, nil
 }
 
-// Output returns the end of what the server has printed. For a server that was running already, it returns "". If the
-// server has ended, Output first stops what is left of it, so that nothing is missing.
+// Output returns the end of the server's output. For a server that was running already, it returns "". If the server
+// has ended, Output first stops what is left of it, so that nothing is missing.
 func (s *Server) Output() string {
 	if s.supervisor != nil && s.Ended() != nil {
 		s.Stop()

@@ -101,8 +101,8 @@ func IsAbsent(err error) bool {
 }
 
 // listens reports whether a process listens at the address. Before the given time it does not connect, because a server
-// may serve only one connection. Later it does, because the list of sockets may not have the address, perhaps because
-// the server is in another network namespace.
+// may serve only one connection. After that it connects, because the list of sockets may lack the address, for example
+// if the server is in another network namespace.
 func listens(address string, connect time.Time) bool {
 	if time.Now().Before(connect) {
 		return Listening(address)

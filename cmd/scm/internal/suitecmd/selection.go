@@ -414,11 +414,11 @@ func (p *plan) selectCases() (err error) {
 	p.leftOut = len(whole) - len(p.cases)
 	whole = slices.DeleteFunc(whole, spare)
 
-	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are
-	// selected, only a peer that does not support any case must get one, because selecting such a
-	// peer is probably a mistake. So is selecting one that supports no case that passes a descriptor.
-	// Built-in peers need no verdict on a user's own scenarios, because they may support none of them,
-	// and these need not pass descriptors. Nor do the partners of the peers that the run is about.
+	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are selected, only a
+	// peer that does not support any case must get one, because selecting such a peer is probably a mistake. The same
+	// applies to a peer that supports no case that passes a descriptor. Built-in peers need no verdict on a user's own
+	// scenarios, because they may support none of them, and these need not pass descriptors. Nor do the partners of the
+	// peers that the run is about.
 	supported := map[string]bool{} // the peers that have cases, and whether they support any
 	passing := map[string]bool{}   // the peers that support a case in which they send or receive a descriptor
 	for _, c := range whole {
