@@ -51,8 +51,8 @@ type fileID struct {
 
 	// Anonymous files share one inode, and so do the files that each open of some devices creates. They are therefore
 	// also distinguished by name and descriptor. This does not distinguish a received eventfd from an eventfd that the
-	// program has created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not either, because the
-	// kernel reuses the one of a closed eventfd.
+	// program has created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not help, because the kernel
+	// reuses that of a closed eventfd.
 	name string
 	fd   int32
 }
