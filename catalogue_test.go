@@ -301,7 +301,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 	Expect(string(out)).NotTo(Or(ContainSubstring("outside the catalogue"), ContainSubstring("goroutine"), ContainSubstring("*fmt.")))
 },
 	Entry("a partner did not start", peers.PartnersVariable, "FILE", `[{"name": "mine", "command": ["./none"]}]`,
-		"[FAILED] partner mine did not start: fork/exec FOLDER/none: no such file or directory"),
+		"partner mine did not start: fork/exec FOLDER/none: no such file or directory"),
 	Entry("there is no list", peers.PartnersVariable, "FILE.json", "", "SCM_PARTNERS: open FILE.json: no such file or directory"),
 	Entry("a list is no JSON", peers.PartnersVariable, "FILE", `[{"name": "mine"`, "SCM_PARTNERS: FILE: unexpected end of JSON input"),
 	Entry("a list has a name twice", peers.PartnersVariable, "FILE",

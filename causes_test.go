@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +20,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/formatter"
-	"github.com/onsi/ginkgo/v2/reporters"
 	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
@@ -67,8 +65,8 @@ func inParallel() bool {
 	return suite.ParallelTotal > 1
 }
 
-// example describes a failed case. Its transcript is limited so that the causes of a run fit on a page or two. With
-// ginkgo -p, another program prints each failure, so the description is one line, and the causes follow at the end.
+// example describes a failed case. With ginkgo -p, another program prints each failure, so the description is one line,
+// and the causes follow at the end.
 func example(r scenario.Result) string {
 	switch {
 	case printsAll():
@@ -77,40 +75,39 @@ func example(r scenario.Result) string {
 		causes := report.FirstCases{}
 		causes.Add(r.Name, r)
 		return cmp.Or(strings.Join(slices.Sorted(maps.Keys(causes)), "; "), r.Why)
-	case len(firstCases) > 0:
-		return report.Example(r, report.ExampleLines/2)
 	}
 	return report.Example(r, report.ExampleLines)
 }
 
-// page prints failed specs. It is nil if Ginkgo prints them itself: if all failures are wanted, with ginkgo -p, or with
-// -ginkgo.poll-progress-after. Reports in files contain all failures.
-var page *reporters.DefaultReporter
+// silenced is true if the suite prints failed specs instead of Ginkgo. Ginkgo does if all failures are wanted, with
+// ginkgo -p, or with -ginkgo.poll-progress-after. Reports in files contain all failures.
+var silenced bool
 
-// openPage must be called before RunSpecs, which then writes nothing itself. Ginkgo exports the variable that it
+// silenceGinkgo must be called before RunSpecs, which then writes nothing itself. Ginkgo exports the variable that it
 // writes to, but its documentation does not mention it.
-func openPage() {
-	suite, reporter := GinkgoConfiguration()
-	if printsAll() || inParallel() || suite.PollProgressAfter > 0 {
-		return
+func silenceGinkgo() {
+	suite, _ := GinkgoConfiguration()
+	if silenced = !printsAll() && !inParallel() && suite.PollProgressAfter == 0; silenced {
+		formatter.ColorableStdOut = io.Discard
 	}
-	formatter.ColorableStdOut = io.Discard
-	page = reporters.NewDefaultReporter(reporter, os.Stdout)
 }
 
-// closePage explains why the suite failed if nothing else does. If a report file cannot be written, Ginkgo's message
-// about it is discarded.
-func closePage() {
-	if page != nil && len(failedSpecs) == 0 && !explained {
+// explainFailure explains why the suite failed if nothing else does. If a report file cannot be written, Ginkgo's
+// message about it is discarded.
+func explainFailure() {
+	if silenced && len(failedSpecs) == 0 && !explained {
 		fmt.Println("The suite failed after its specs, perhaps because a report could not be written. -ginkgo.v prints why.")
 	}
 }
 
-// failedSpecs contains the names of failed specs and nodes of the suite. explained is true if the suite failed for
-// another reason, which it has printed.
+// failedSpecs contains the names of failed specs and nodes of the suite. Others is how many of them are specs outside
+// the catalogue, which are taken to have the same cause. Explained is true if the suite failed for another reason,
+// which it has printed.
 var (
 	failedSpecs = map[string]bool{}
+	others      int
 	explained   bool
+	shown       = report.NewFailures(1)
 )
 
 var _ = ReportAfterEach(show)
@@ -118,57 +115,32 @@ var _ = ReportAfterEach(show)
 // show prints a failed spec or node of the suite, unless its cause is known. It prints each only once, although the
 // report of the suite repeats it.
 func show(s SpecReport) {
-	name := s.LeafNodeType.String() + " " + s.FullText()
+	name := Title(s)
 	if !s.Failed() || failedSpecs[name] || WasReported(s) {
 		return
 	}
 	failedSpecs[name] = true
-	if !isKnown(s) && page != nil {
-		page.DidRun(shorten(s))
+	f := report.Failure{Name: name, Why: Why(s), Again: again(s.FullText())}
+	r, ok := resultOf(s)
+	switch {
+	case ok:
+		f.Name, f.Again, f.Case = r.Name, again(r.Name), &r
+	case isCase(s): // it could not run
+		f.Part = s.FailureMessage()
+	case s.LeafNodeType == types.NodeTypeIt && !isInterrupted(s):
+		others++
+	}
+	if silenced {
+		fmt.Print(shown.Text(f))
 	}
 }
 
-// These limit the lines of a message, and of the stack of a spec that hangs or panics.
-const (
-	messageLines = 30
-	stackLines   = 15
-)
-
-// shorten returns a report that fits on a page.
-func shorten(s SpecReport) SpecReport {
-	others := len(s.AdditionalFailures)
-	s.Failure = shortenFailure(s.Failure)
-	if others > 0 {
-		s.Failure.Message += fmt.Sprintf("\n%s followed, which -ginkgo.v prints.", Count(others, "more failure"))
+// again returns the command that runs a spec again.
+func again(name string) string {
+	if scm.Backend == "purego" {
+		return "go test -tags scm_purego ." + testrecord.Focus(name)
 	}
-	s.CapturedGinkgoWriterOutput = withoutMiddle(s.CapturedGinkgoWriterOutput)
-	s.ProgressReports, s.SpecEvents, s.ReportEntries, s.AdditionalFailures = nil, nil, nil, nil
-	return s
-}
-
-func shortenFailure(f types.Failure) types.Failure {
-	f.Message, f.ForwardedPanic = withoutMiddle(f.Message), withoutMiddle(f.ForwardedPanic)
-	lines := strings.SplitAfter(f.Location.FullStackTrace, "\n")
-	f.Location.FullStackTrace = strings.Join(lines[:min(len(lines), stackLines)], "")
-	stack := f.ProgressReport.SpecGoroutine().Stack
-	f.ProgressReport = types.ProgressReport{}
-	if more := f.AdditionalFailure; more != nil { // the spec did not hang
-		f.AdditionalFailure = &types.AdditionalFailure{State: more.State, Failure: shortenFailure(more.Failure)}
-		return f
-	}
-	for _, call := range stack[:min(len(stack), stackLines/2)] {
-		f.Message += fmt.Sprintf("\n  %s\n    %s:%d", call.Function, call.Filename, call.Line)
-	}
-	return f
-}
-
-func withoutMiddle(text string) string {
-	lines := strings.SplitAfter(text, "\n")
-	more := len(lines) - messageLines
-	if more <= 0 {
-		return text
-	}
-	return strings.Join(lines[:messageLines/2], "") + fmt.Sprintf("… %d more lines\n", more) + strings.Join(lines[messageLines/2+more:], "")
+	return "go test ." + testrecord.Focus(name)
 }
 
 // An outcome is the result of a case in the report of its spec. Its text is the transcript.
@@ -176,66 +148,82 @@ type outcome struct{ scenario.Result }
 
 func (o outcome) String() string { return strings.Join(o.Transcript, "\n") }
 
-// outcomeOf returns the result of the case that a spec ran, if any. With ginkgo -p, another process may have run it.
-func outcomeOf(s SpecReport) (o outcome, ok bool) {
+// resultOf returns the result of the case that a spec ran, if any. With ginkgo -p, another process may have run it.
+func resultOf(s SpecReport) (r scenario.Result, ok bool) {
 	for _, e := range s.ReportEntries {
 		if e.Name != CaseEntry {
 			continue
 		}
-		if o, ok = e.GetRawValue().(outcome); !ok {
-			ok = json.Unmarshal([]byte(e.Value.AsJSON), &o) == nil
+		o, isHere := e.GetRawValue().(outcome)
+		if r, ok = o.Result, isHere; !ok {
+			ok = json.Unmarshal([]byte(e.Value.AsJSON), &r) == nil
 		}
 	}
-	return o, ok
+	return r, ok
 }
 
-// firstCases maps each cause to its first failed case, and "" to the first failed spec outside the catalogue.
-var firstCases = report.FirstCases{}
+func isCase(s SpecReport) bool { return slices.Contains(s.Labels(), "catalogue") }
 
-// isKnown reports whether a spec failed like an earlier one. All specs outside the catalogue have the same cause.
-func isKnown(s SpecReport) bool {
-	if !s.State.Is(types.SpecStateFailed | types.SpecStatePanicked | types.SpecStateTimedout) {
-		return false // it was interrupted
-	}
-	if o, ok := outcomeOf(s); ok {
-		return firstCases.Add(s.LeafNodeText, o.Result) != ""
-	}
-	why := ""
-	if slices.Contains(s.Labels(), "catalogue") {
-		why = s.FailureMessage()
-	}
-	_, known := firstCases[why]
-	firstCases[why] = s.LeafNodeText
-	return known
+func isInterrupted(s SpecReport) bool {
+	return s.State.Is(types.SpecStateInterrupted | types.SpecStateAborted)
 }
 
-// writeCauses prints why specs failed.
-func writeCauses(r Report) {
-	all, others := &report.Report{}, 0
-	for _, s := range r.SpecReports.WithLeafNodeType(types.NodeTypeIt) {
-		if s.State.Is(types.SpecStateInterrupted | types.SpecStateAborted) {
+// casesOf returns a report of the cases that ran. For each peer, it counts those that have no verdict by the reason,
+// unless a filter left out all of them.
+func casesOf(r Report) *report.Report {
+	missing := scenario.ReasonFilter
+	if len(r.SpecialSuiteFailureReasons) > 0 {
+		missing = scenario.ReasonCut
+	}
+	all := &report.Report{Asked: map[string]scenario.Asked{}, NotAsked: map[string]string{}}
+	ran := map[string]bool{}
+	for _, s := range r.SpecReports {
+		if !isCase(s) {
 			continue
 		}
-		if o, ok := outcomeOf(s); ok {
-			all.Cases = append(all.Cases, o.Result)
-		} else if s.Failed() && !slices.Contains(s.Labels(), "catalogue") {
-			others++
+		c, ok := resultOf(s)
+		if ok {
+			all.Cases = append(all.Cases, c)
+		}
+		name, reason := s.Labels()[1], missing // after "catalogue"
+		switch {
+		case ok && c.Verdict != scenario.Unsupported && c.Verdict != scenario.NotRun:
+			reason = ""
+		case Ran(s) && !isInterrupted(s):
+			reason = scenario.Reason(strings.TrimPrefix(firstLine(s.FailureMessage()), name+": "))
+		}
+		asked := all.Asked[name]
+		asked.Cases++
+		asked.Count(scenario.NotAsked{Reason: reason, Cases: 1})
+		all.Asked[name] = asked
+		if ran[name] = ran[name] || reason != missing; ran[name] {
+			all.NotAsked[name] = cmp.Or(firstLine(peerNamed[name].Why), asked.String())
 		}
 	}
-	code, again := "csrc", "go test . -ginkgo.v -ginkgo.focus='"
-	if scm.Backend == "purego" {
-		code, again = "internal/pure", "go test -tags scm_purego . -ginkgo.v -ginkgo.focus='"
-	}
-	table := all.CauseTable(func(c scenario.Result) string { return again + regexp.QuoteMeta(c.Name) + "'" })
+	return all
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// writeCases prints how many other specs failed, why cases failed, and how those of each peer ended.
+func writeCases(all *report.Report) {
+	failed := len(all.Causes()) > 0
 	if others > 0 {
 		explain := ""
-		if table != "" {
+		if failed {
 			explain = " First fix the causes below, which may explain them."
 		}
-		fmt.Printf("\n%s outside the catalogue failed.%s %s=1 prints all, and runs the examples.\n", Count(others, "spec"), explain, allVariable)
+		fmt.Printf("%s outside the catalogue failed.%s %s=1 prints all, and runs the examples.\n\n", Count(others, "spec"), explain, allVariable)
 	}
-	if table != "" {
-		fmt.Printf("\n%s is package scm's Send and Recv, and %s its WriteFD and ReadFD: see %s.\n\n%s\n", inside.SCM().Name, inside.SCMPair().Name, code, table)
+	if failed {
+		code := map[string]string{"cgo": "csrc", "purego": "internal/pure"}[scm.Backend]
+		fmt.Printf("%s is package scm's Send and Recv, and %s its WriteFD and ReadFD: see %s.\n\n", inside.SCM().Name, inside.SCMPair().Name, code)
+	}
+	if table := all.CauseTable(func(c scenario.Result) string { return again(c.Name) }); table != "" {
+		fmt.Println(table)
 	}
 }
 
@@ -310,7 +298,7 @@ var _ = It("failures with the same cause are printed once", func() {
 	once, all := runWithStranger("", ""), runWithStranger("", "true")
 	Expect(once.output).To(MatchRegexp(`scm-pair-\w+ its WriteFD and ReadFD: see [/\w]+\.\n\nmine receives descriptors without close-on-exec`))
 	Expect(once.output).To(MatchRegexp(`(?m)^\d+ passed, [2-9] failed, `))
-	Expect(strings.Count(once.output, "[FAILED]")).To(Equal(2), "twice in each failure, in:\n%s", once.output)
+	Expect(strings.Count(once.output, "\nfailed: ")).To(Equal(1), "in:\n%s", once.output)
 	Expect(once.output).NotTo(Or(ContainSubstring("outside the catalogue"), ContainSubstring("ExamplePair")))
 	Expect(all.states).To(Equal(once.states))
 	Expect(strings.Count(all.output, "[FAILED]")).To(Equal(2*all.states["failed"]), "in:\n%s", all.output)
@@ -339,22 +327,9 @@ var _ = DescribeTable("an interrupt ends the suite while a partner hangs, and ac
 	Expect(ended.err).To(MatchError("exit status 1"), ended.output)
 	Expect(ended.states).To(Equal(map[string]int{"interrupted": 1}), ended.output)
 	Expect(ended.output).To(MatchRegexp(`\nInterrupted by User: 0 passed, 0 failed, 0 skipped of \d+ specs in `))
-	Expect(strings.Count(ended.output, "\n")).To(BeNumerically("<", 16+stackLines), ended.output) // the second may cut the spec off
+	Expect(strings.Count(ended.output, "\n")).To(BeNumerically("<", 31), ended.output) // with the stack of a spec that the second cut off
 	Expect(ended.output).NotTo(ContainSubstring("rustix"))
 },
 	Entry("once", 1),
 	Entry("twice", 2),
 )
-
-var _ = It("a failure is shortened to fit on a page", func() {
-	var calls []types.FunctionCall
-	for range 99 {
-		calls = append(calls, types.FunctionCall{Function: "f", Filename: "f.go", Line: 1})
-	}
-	s := shorten(SpecReport{AdditionalFailures: []types.AdditionalFailure{{}}, Failure: types.Failure{
-		Message:        strings.Repeat("x\n", 99) + "end",
-		ProgressReport: types.ProgressReport{Goroutines: []types.Goroutine{{IsSpecGoroutine: true, Stack: calls}, {Stack: calls}}},
-	}})
-	Expect(s.Failure.Message).To(HavePrefix(strings.Repeat("x\n", messageLines/2) + "… 70 more lines\nx\n"))
-	Expect(s.Failure.Message).To(HaveSuffix("\nend\n  f\n    f.go:1" + strings.Repeat("\n  f\n    f.go:1", 6) + "\n1 more failure followed, which -ginkgo.v prints."))
-})

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -18,7 +17,9 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -35,41 +36,18 @@ func chosen() []string {
 	})
 }
 
-// A tally counts the specs with a peer: those that passed or failed, those that a filter left out and, by reason, those
-// that skipped themselves.
-type tally struct {
-	built                   bool
-	passed, failed, leftOut int
-	skipped                 map[string]int
-}
-
-// String returns the line that the suite prints about the peer.
-func (t *tally) String() string {
-	total, reasons := 0, []string(nil)
-	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
-		total += t.skipped[why]
-		reasons = append(reasons, fmt.Sprintf("%d %s", t.skipped[why], why))
-	}
-	text := fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, total)
-	if total > 0 {
-		text += " (" + strings.Join(reasons, "; ") + ")"
-	}
-	return text
-}
-
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	for _, s := range r.SpecReports {
 		show(s) // a node of the suite, or a spec that another ReportAfterEach failed
 	}
-	tallies := tallySpecs(r)
+	cases := casesOf(r)
 	if !r.SuiteConfig.DryRun {
-		PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) // writePartners says why those were skipped
-		writeCauses(r)
-		writePartners(tallies)
+		PrintSkips(r, "catalogue") // writeCases says why those were skipped
+		writeCases(cases)
 	}
 	writeEnd(r)
-	if err := lacksSpecs(r, tallies); err != nil {
-		if explained = true; page != nil {
+	if err := lacksSpecs(r, cases); err != nil {
+		if explained = true; silenced {
 			fmt.Println(err)
 		}
 		Fail(err.Error())
@@ -83,91 +61,48 @@ func writeEnd(r Report) {
 		fmt.Printf("nothing ran: this is a dry run of %d of %d specs\n", chosen, len(specs))
 		return
 	}
-	if page == nil {
+	if !silenced {
 		return
 	}
-	passes, fails, skips := 0, 0, 0
+	var counts testrecord.Counts
 	for _, s := range specs {
-		switch {
-		case s.State == types.SpecStatePassed:
-			passes++
-		case s.State.Is(types.SpecStateFailed | types.SpecStatePanicked | types.SpecStateTimedout):
-			fails++
-		case s.State == types.SpecStateSkipped && s.FailureMessage() != "":
-			skips++
+		if Ran(s) && !isInterrupted(s) {
+			counts.Add(testrecord.Outcome(s.State.String()))
 		}
 	}
-	text := fmt.Sprintf("%d passed, %d failed, %d skipped of %s", passes, fails, skips, Count(chosen, "spec"))
+	text := fmt.Sprintf("%v of %s", counts, Count(chosen, "spec"))
 	if reasons := strings.Join(r.SpecialSuiteFailureReasons, ", "); reasons != "" {
 		text, explained = reasons+": "+text, true
 	}
 	fmt.Printf("%s in %.1f seconds\n", text, r.RunTime.Seconds())
 }
 
-// lacksSpecs returns an error if specs that should have run did not. After an interrupt, it returns nil.
-func lacksSpecs(r Report, tallies map[string]*tally) error {
+// lacksSpecs returns an error if specs that should have run did not. After an interrupt or a failure, it returns nil.
+func lacksSpecs(r Report, cases *report.Report) error {
 	switch {
 	case r.PreRunStats.SpecsThatWillRun == 0:
 		return errors.New("no spec matches the filter")
-	case r.SuiteConfig.DryRun || len(r.SpecialSuiteFailureReasons) > 0 || os.Getenv(fdtest.AloneVariable) != "":
+	case r.SuiteConfig.DryRun || !r.SuiteSucceeded || os.Getenv(fdtest.AloneVariable) != "":
 		return nil
 	case os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true":
-		return ranWithPartners(tallies)
+		return ranWithPartners(cases, func(name string) bool { return peerNamed[name].Why == "" })
 	}
 	return nil
 }
 
-// tallySpecs counts the specs with each peer.
-func tallySpecs(r Report) map[string]*tally {
-	tallies := map[string]*tally{}
-	for name, peer := range peerNamed {
-		tallies[name] = &tally{built: peer.Why == "", skipped: map[string]int{}}
-	}
-	for _, s := range r.SpecReports {
-		for _, label := range s.Labels() {
-			t := tallies[label]
-			if t == nil {
-				continue
-			}
-			why, _, _ := strings.Cut(s.FailureMessage(), "\n")
-			switch {
-			case s.State == types.SpecStatePassed:
-				t.passed++
-			case s.State.Is(types.SpecStateInterrupted | types.SpecStateAborted):
-			case s.State != types.SpecStateSkipped:
-				t.failed++
-			case why == "":
-				t.leftOut++
-			default:
-				t.skipped[strings.TrimPrefix(why, label+": ")]++
-			}
-		}
-	}
-	return tallies
-}
-
-// writePartners prints a line for each peer, unless a filter left out its specs.
-func writePartners(tallies map[string]*tally) {
-	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		if t := tallies[name]; t.passed+t.failed+len(t.skipped) > 0 {
-			fmt.Printf("specs over %s with %s: %v\n", scm.Backend, name, t)
-		}
-	}
-}
-
-// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left
-// these specs out.
-func ranWithPartners(tallies map[string]*tally) error {
-	some, filtered := false, true
+// ranWithPartners returns an error if no case ran with a partner, or with one that was built. It ignores the partners
+// whose cases a filter left out.
+func ranWithPartners(cases *report.Report, built func(name string) bool) error {
+	some, missing := false, false
 	for _, name := range partners {
-		t := tallies[name]
-		some = some || t.passed+t.failed > 0
-		filtered = filtered && t.leftOut > 0 && len(t.skipped) == 0
-		if t.built && t.passed+t.failed+t.leftOut == 0 {
+		_, chosen := cases.NotAsked[name]
+		ran := cases.Asked[name].Verdicts > 0
+		if chosen && !ran && built(name) {
 			return fmt.Errorf("no spec ran with %s", name)
 		}
+		some, missing = some || ran, missing || chosen && !ran
 	}
-	if !some && !filtered {
+	if missing && !some {
 		return errors.New("no spec ran with a partner in C or Rust or with the other backend")
 	}
 	return nil
@@ -177,8 +112,8 @@ var _ = It("the suite says what it runs, and what ran with each partner", func()
 	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nix")
 	Expect(ended.err).NotTo(HaveOccurred(), ended.output)
 	Expect(ended.output).To(MatchRegexp(`(?m)^\d+ specs over \w+, with nix\. -ginkgo\.v prints each`))
-	Expect(ended.output).To(MatchRegexp(`(?m)^specs over \w+ with nix: 0 passed, 0 failed, \d+ skipped \(\d+ not built yet\)\n0 passed, 0 failed, \d+ skipped of `))
-	Expect(ended.output).NotTo(ContainSubstring("with book"))
+	Expect(ended.output).To(MatchRegexp(`(?m)^nix: no case has a verdict; not built yet\.\n0 passed, 0 failed, \d+ skipped of `))
+	Expect(ended.output).NotTo(ContainSubstring("book: "))
 })
 
 var _ = It("the suite says that it failed outside its specs", func() {
@@ -194,27 +129,33 @@ var _ = It("the suite fails if its filter matches no spec", func() {
 	Expect(ended.output).NotTo(ContainSubstring("perhaps because a report"))
 })
 
-var _ = It("specs with a partner are counted as passed, failed or skipped", func() {
-	spec := func(state types.SpecState, why string) types.SpecReport {
-		return types.SpecReport{State: state, LeafNodeLabels: []string{"catalogue", "book"}, Failure: types.Failure{Message: why}}
+var _ = It("cases of a peer that have no verdict are counted by their reason", func() {
+	spec := func(state types.SpecState, why string) SpecReport {
+		return SpecReport{State: state, LeafNodeLabels: []string{"catalogue", "book"}, Failure: types.Failure{Message: why}}
 	}
-	tallies := tallySpecs(Report{SpecReports: types.SpecReports{
-		spec(types.SpecStatePassed, ""), spec(types.SpecStatePassed, ""), spec(types.SpecStateFailed, "wrong"), spec(types.SpecStatePanicked, "nil"),
-		spec(types.SpecStateSkipped, "book: no iov"), spec(types.SpecStateSkipped, "no root\nhere"), spec(types.SpecStateSkipped, ""),
+	cases := casesOf(Report{SpecReports: types.SpecReports{
+		spec(types.SpecStatePanicked, "nil"), spec(types.SpecStateSkipped, "book: no iov"), spec(types.SpecStateSkipped, "no root\nhere"), spec(types.SpecStateSkipped, ""),
 	}})
-	Expect(tallies["book"].String()).To(Equal("2 passed, 2 failed, 2 skipped (1 no iov; 1 no root)"))
+	Expect(cases.Asked["book"].String()).To(Equal("no verdict in 4 of its 4 cases: not selected (1), nil (1), no iov (1), no root (1)"))
 })
 
-var _ = DescribeTable("the suite needs a partner if make test has built them,", func(first, others tally, passes bool) {
-	tallies := map[string]*tally{}
+var _ = DescribeTable("the suite needs a partner if make test has built them,", func(first, others string, passes bool) {
+	cases := &report.Report{Asked: map[string]scenario.Asked{}, NotAsked: map[string]string{}}
+	states := map[string]string{partners[0]: first}
 	for _, name := range partners {
-		tallies[name] = &others
+		switch cmp.Or(states[name], others) {
+		case "ran":
+			cases.Asked[name] = scenario.Asked{Verdicts: 1}
+			fallthrough
+		case "built", "not built":
+			cases.NotAsked[name] = ""
+		}
 	}
-	tallies[partners[0]] = &first
-	Expect(ranWithPartners(tallies) == nil).To(Equal(passes))
+	built := func(name string) bool { return states[name] == "built" }
+	Expect(ranWithPartners(cases, built) == nil).To(Equal(passes))
 },
-	Entry("and passes if one ran", tally{built: true, passed: 1}, tally{skipped: map[string]int{"not built": 1}}, true),
-	Entry("and fails if one that was built did not run", tally{built: true}, tally{built: true, passed: 1}, false),
-	Entry("and fails without one", tally{}, tally{leftOut: 1, skipped: map[string]int{"not built": 1}}, false),
-	Entry("and passes if a filter leaves them out", tally{built: true, leftOut: 1}, tally{leftOut: 1}, true),
+	Entry("and passes if one ran", "ran", "not built", true),
+	Entry("and fails if one that was built did not run", "built", "ran", false),
+	Entry("and fails without one", "left out", "not built", false),
+	Entry("and passes if a filter leaves them out", "left out", "left out", true),
 )

@@ -32,11 +32,11 @@ func TestSuite(t *testing.T) {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
 	RegisterFailHandler(Fail)
-	openPage()
+	silenceGinkgo()
 	if RunSpecs(t, "scm over "+scm.Backend) {
 		return
 	}
-	closePage()
+	explainFailure()
 	if !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}

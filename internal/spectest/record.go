@@ -48,8 +48,8 @@ func (all *records) write(r testrecord.Record) {
 	}
 }
 
-// ran reports whether a spec ran, or skipped itself: no filter left it out.
-func ran(s ginkgo.SpecReport) bool {
+// Ran reports whether a spec ran, or skipped itself: no filter left it out.
+func Ran(s ginkgo.SpecReport) bool {
 	return s.State != types.SpecStateSkipped || s.Failure.Message != ""
 }
 
@@ -64,7 +64,7 @@ func WasReported(s ginkgo.SpecReport) bool {
 func (all *records) ended(s ginkgo.SpecReport) {
 	r := all.recordOf(s)
 	all.states[r.Name] = s.State
-	if config, _ := ginkgo.GinkgoConfiguration(); !config.DryRun && ran(s) && !WasReported(s) {
+	if config, _ := ginkgo.GinkgoConfiguration(); !config.DryRun && Ran(s) && !WasReported(s) {
 		all.write(r)
 	}
 }
@@ -76,7 +76,7 @@ func (all *records) recordOf(s ginkgo.SpecReport) testrecord.Record {
 	if all.names[r.Name]++; all.names[r.Name] > 1 {
 		r.Name += fmt.Sprint(" #", all.names[r.Name])
 	}
-	r.Why = why(s)
+	r.Why = Why(s)
 	if s.State == types.SpecStateSkipped {
 		if strings.HasPrefix(r.Why, skippedByFirst) {
 			r.Why = all.reason
@@ -95,16 +95,46 @@ func (all *records) recordOf(s ginkgo.SpecReport) testrecord.Record {
 	return r
 }
 
-// why returns the message of a failure with its place, or the reason of a skip.
-func why(s ginkgo.SpecReport) string {
-	message := s.Failure.Message
-	if s.Failure.ForwardedPanic != "" {
-		message += ": " + s.Failure.ForwardedPanic
+// Title returns the name of a spec, or of a node of the suite.
+func Title(s ginkgo.SpecReport) string {
+	if s.LeafNodeType == types.NodeTypeIt {
+		return s.FullText()
 	}
-	if s.Failed() {
-		message += "\n" + s.Failure.Location.String()
+	return strings.TrimSpace(fmt.Sprintf("[%v] %s", s.LeafNodeType, s.LeafNodeText))
+}
+
+// Why returns the reason of a skip, or the message of a failure and its place. If the spec hung or panicked, this is a
+// part of its stack.
+func Why(s ginkgo.SpecReport) string {
+	if !s.Failed() {
+		return strings.TrimSpace(s.Failure.Message)
 	}
-	return strings.TrimSpace(message)
+	text := whyFailed(s.Failure)
+	if others := len(s.AdditionalFailures); others > 0 {
+		text += fmt.Sprintf("\n%s followed, which -ginkgo.v prints.", Count(others, "more failure"))
+	}
+	return text
+}
+
+// stackLines limits the lines of a stack.
+const stackLines = 15
+
+func whyFailed(f types.Failure) string {
+	place := f.Location.String()
+	if f.ForwardedPanic != "" {
+		f.Message += ": " + f.ForwardedPanic
+		lines := strings.Split(f.Location.FullStackTrace, "\n")
+		place = strings.Join(lines[:min(len(lines), stackLines)], "\n")
+	}
+	text := strings.TrimSpace(f.Message) + "\n" + place
+	if more := f.AdditionalFailure; more != nil { // the spec did not hang
+		return text + "\n" + whyFailed(more.Failure)
+	}
+	stack := f.ProgressReport.SpecGoroutine().Stack
+	for _, call := range stack[:min(len(stack), stackLines/2)] {
+		text += fmt.Sprintf("\n%s\n\t%s:%d", call.Function, call.Filename, call.Line)
+	}
+	return text
 }
 
 // suiteEnded records failures outside of specs, and specs that changed after they ended, because a later
@@ -116,12 +146,11 @@ func (all *records) suiteEnded(r ginkgo.Report) {
 		case s.LeafNodeType != types.NodeTypeIt:
 			if s.Failed() {
 				all.failed = true
-				name := strings.TrimSpace(fmt.Sprintf("[%v] %s", s.LeafNodeType, s.LeafNodeText))
-				all.write(testrecord.Record{Kind: testrecord.Node, Name: name, State: s.State.String(), Why: why(s)})
+				all.write(testrecord.Record{Kind: testrecord.Node, Name: Title(s), State: s.State.String(), Why: Why(s)})
 			}
 		case r.SuiteConfig.ParallelTotal == 1: // other processes have recorded their specs themselves
 			record := later.recordOf(s)
-			if before, ended := all.states[record.Name]; (!ended || before != s.State) && ran(s) && !WasReported(s) {
+			if before, ended := all.states[record.Name]; (!ended || before != s.State) && Ran(s) && !WasReported(s) {
 				all.write(record)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,7 +86,8 @@ func run(t *testing.T, folder string, args ...string) (out string, lines []strin
 	return string(text), lines
 }
 
-var place = regexp.MustCompile(`\n\S*_test\.go:\d+$`) // with -trimpath, it is no absolute path
+// place is the place of a failure, or the stack of a panic. With -trimpath, it has no absolute path.
+var place = regexp.MustCompile(`\n\S*_test\.go:\d+$|(?s:\n[^\n]*\n\t\S*_test\.go:\d+ .*$)`)
 
 // describe returns a record without its package, its seconds and the place of a failure.
 func describe(t *testing.T, r testrecord.Record) string {
@@ -150,6 +152,19 @@ func TestUnrecorded(t *testing.T) {
 	out, _ := run(t, filepath.Join(t.TempDir(), "none"), "-ginkgo.focus=passes")
 	if strings.Count(out, "[FAILED] the results of the tests cannot be recorded: open ") != 1 || !strings.Contains(out, "\nFAIL") {
 		t.Error(out)
+	}
+}
+
+// The reason of a failure contains the beginning of the stack of a spec that hangs, which fits on a page.
+func TestWhy(t *testing.T) {
+	calls := slices.Repeat([]types.FunctionCall{{Function: "f", Filename: "f.go", Line: 1}}, 99)
+	s := ginkgo.SpecReport{State: types.SpecStateTimedout, AdditionalFailures: []types.AdditionalFailure{{}}, Failure: types.Failure{
+		Message: "late", Location: types.CodeLocation{FileName: "g.go", LineNumber: 2},
+		ProgressReport: types.ProgressReport{Goroutines: []types.Goroutine{{Stack: calls}, {IsSpecGoroutine: true, Stack: calls}}},
+	}}
+	want := "late\ng.go:2" + strings.Repeat("\nf\n\tf.go:1", stackLines/2) + "\n1 more failure followed, which -ginkgo.v prints."
+	if got := Why(s); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -45,6 +47,39 @@ type Record struct {
 	Labels  []string        `json:"labels,omitempty"`
 	Seconds float64         `json:"seconds,omitempty"`
 	Case    json.RawMessage `json:"case,omitempty"` // of a spec of the catalogue, its scenario.Result
+}
+
+// The outcomes of tests and specs.
+const (
+	Passed  = "passed"
+	Failed  = "failed"
+	Skipped = "skipped"
+)
+
+// Outcome returns the outcome of a spec that ended in a state.
+func Outcome(state string) string {
+	switch state {
+	case Passed, Skipped:
+		return state
+	case "pending":
+		return Skipped
+	}
+	return Failed
+}
+
+// Counts is the numbers of tests that passed, failed and were skipped.
+type Counts [3]int
+
+// Add adds a test.
+func (c *Counts) Add(outcome string) { c[slices.Index([]string{Passed, Failed, Skipped}, outcome)]++ }
+
+func (c Counts) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", c[0], c[1], c[2])
+}
+
+// Focus returns the flags with which go test runs a spec and prints what it does.
+func Focus(name string) string {
+	return " -ginkgo.v -ginkgo.focus='" + strings.ReplaceAll(regexp.QuoteMeta(name), "'", ".") + "'"
 }
 
 // The file is opened before any TestMain. The variable is then removed from the environment, so that a suite that a

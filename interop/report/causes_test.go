@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,31 @@ func TestFirstCases(t *testing.T) {
 	} {
 		if got := first.Add(c.name, c.r); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Of the failed tests of a program, the first case of each cause is printed, and the first others of each part.
+func TestFailures(t *testing.T) {
+	failed := func(name, peer string) *scenario.Result {
+		return &scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: slices.Repeat([]string{"A> end"}, 99),
+			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: peer}}}
+	}
+	f := NewFailures(1)
+	for _, c := range []struct {
+		Failure
+		begin string // of the text
+		lines int
+	}{
+		{Failure{Name: "one", Why: "no", Again: "go test ."}, "\nfailed: one\n    no\n    to run it again: go test .\n\n", 5},
+		{Failure{Name: "two"}, "", 0},
+		{Failure{Part: "other", Name: "three", Why: strings.Repeat("no\n", 99)}, "\nfailed: three\n    no\n", 5 + maxFailureLines},
+		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines},
+		{Failure{Name: "five", Case: failed("a/b/stream/x/z", "x")}, "", 0},
+		{Failure{Name: "six", Case: failed("a/b/stream/x/z", "z")}, "\nfailed: six\n    z does not answer in time\n", 7 + ExampleLines/2},
+	} {
+		if got := f.Text(c.Failure); !strings.HasPrefix(got, c.begin) || strings.Count(got, "\n") != c.lines {
+			t.Errorf("%s: got %d lines, want %d:\n%s", c.Name, strings.Count(got, "\n"), c.lines, got)
 		}
 	}
 }

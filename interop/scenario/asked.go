@@ -85,14 +85,14 @@ func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Aske
 		case partners != "", o.Peer != "" && o.Peer != peer:
 			o = Obstacle{Reason: ReasonPartner}
 		}
-		a.count(NotAsked{o.Reason, o.Detail, 1})
+		a.Count(NotAsked{o.Reason, o.Detail, 1})
 		a.Cases++
 	}
 	return a
 }
 
-// count adds cases that have no verdict, or a verdict if there is no reason.
-func (a *Asked) count(n NotAsked) {
+// Count adds cases that have no verdict, or a verdict if there is no reason.
+func (a *Asked) Count(n NotAsked) {
 	i := slices.IndexFunc(a.NotAsked, func(is NotAsked) bool { return is.Reason == n.Reason && is.Detail == n.Detail })
 	switch {
 	case n.Reason == "":
@@ -113,12 +113,12 @@ func (a Asked) Add(b Asked) (sum Asked) {
 	left := sum.Cases
 	for _, n := range slices.Concat([]NotAsked{{Cases: a.Verdicts + b.Verdicts}}, a.NotAsked, b.NotAsked) {
 		if n.Reason != ReasonShard {
-			sum.count(n)
+			sum.Count(n)
 			left -= n.Cases
 		}
 	}
 	if left > 0 {
-		sum.count(NotAsked{Reason: ReasonShard, Cases: left})
+		sum.Count(NotAsked{Reason: ReasonShard, Cases: left})
 	}
 	return sum
 }

@@ -31,9 +31,9 @@ type test struct {
 
 // The states of a test.
 const (
-	passed  = "passed"
-	failed  = "failed"
-	skipped = "skipped"
+	passed  = testrecord.Passed
+	failed  = testrecord.Failed
+	skipped = testrecord.Skipped
 )
 
 // suiteTest is the test that runs a Ginkgo suite. If there are records, the specs are counted instead of this test.
@@ -234,13 +234,8 @@ func isFailed(t test) bool { return t.State == failed }
 
 // specResult returns the result of a spec, or of a node of the suite.
 func specResult(r testrecord.Record) test {
-	t := test{Name: cmp.Or(r.Name, suiteTest), State: failed, Why: r.Why, Missing: r.Missing, Labels: r.Labels, Seconds: r.Seconds}
-	switch r.State {
-	case "passed":
-		t.State = passed
-	case "skipped", "pending":
-		t.State = skipped
-	case "timedout":
+	t := test{Name: cmp.Or(r.Name, suiteTest), State: testrecord.Outcome(r.State), Why: r.Why, Missing: r.Missing, Labels: r.Labels, Seconds: r.Seconds}
+	if r.State == "timedout" {
 		t.Why = "it reached its time limit\n" + t.Why
 	}
 	if len(r.Case) > 0 {

@@ -132,7 +132,7 @@ func TestInterruptedResults(t *testing.T) {
 	p := packageOf([]string{"start", "run A", "pass A", "run B", "fail B", "run C", "run TestSuite"}, record(testrecord.Begin, "", ""),
 		record(testrecord.Spec, "a", "failed"))
 	p.suite = true
-	if got := countOf(p.results(time.Hour, true)); got != (count{1, 2, 0}) {
+	if got := countOf(p.results(time.Hour, true)); got != (testrecord.Counts{1, 2, 0}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -47,7 +47,7 @@ type run struct {
 	changed     *sync.Cond
 	interrupted os.Signal
 	errors      []string // of runtests itself
-	first       report.FirstCases
+	shown       *report.Failures
 	tabled      bool // the table of partners was printed
 }
 
@@ -66,14 +66,13 @@ type running struct {
 	records, log      string // a folder, a file
 	read              map[string]int64
 	tests             []test
-	shown             int
 	seen              map[string]bool // the failed tests that show has printed or left out
 	start             time.Time
 	seconds           float64
 }
 
 func newRun(plan string, names []string, from []part) *run {
-	r := &run{plan: plan, results: os.Getenv("RESULTS"), first: report.FirstCases{}, screen: newScreen(os.Stdout)}
+	r := &run{plan: plan, results: os.Getenv("RESULTS"), shown: report.NewFailures(mostShown), screen: newScreen(os.Stdout)}
 	if r.results == "" {
 		r.results = "build/test"
 	}
@@ -549,7 +548,11 @@ func (p *running) again(t test) string {
 	switch q := p.packages[t.Package]; {
 	case t.Name == "" || t.Name == suiteTest:
 	case q != nil && q.tests[t.Name] == nil:
-		command += " -ginkgo.v -ginkgo.focus='" + quoteFocus(t) + "'"
+		name := t.Name
+		if t.result != nil {
+			name = t.result.Name
+		}
+		command += testrecord.Focus(name)
 	default:
 		var levels []string
 		for _, level := range strings.Split(t.Name, "/") {
@@ -560,52 +563,18 @@ func (p *running) again(t test) string {
 	return command
 }
 
-func quoteFocus(t test) string {
-	name := t.Name
-	if t.result != nil {
-		name = t.result.Name
-	}
-	return strings.ReplaceAll(regexp.QuoteMeta(name), "'", ".")
-}
-
 // mostShown is how many failed tests of a part are shown with their output. It does not apply to cases of the
-// catalogue, of which one per cause is shown.
+// catalogue.
 const mostShown = 3
 
-// show prints a failed test, unless it was seen before, or its cause has been shown.
+// show prints a failed test, unless it was seen before or enough others were shown.
 func (r *run) show(p *running, t test) {
 	key := t.Package + " " + t.Name
 	if t.State != failed || p.seen[key] || r.interrupted != nil && !p.ended {
 		return
 	}
 	p.seen[key] = true
-	text := t.Why
-	if t.result != nil {
-		if r.first.Add(t.result.Name, *t.result) != "" {
-			return
-		}
-		text = report.Example(*t.result, report.ExampleLines)
-	} else if p.shown++; p.shown > mostShown {
-		return
-	}
-	r.screen.print("\n" + fmt.Sprintf("failed: %s: %s\n", p.Name, t.title()) + indent(shorten(text)) + "    to run it again: " + p.again(t) + "\n\n")
-}
-
-// shorten omits the middle of a long text.
-func shorten(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	if more := len(lines) - mostLines; more > 0 {
-		middle := fmt.Sprintf("… %d more lines", more)
-		lines = slices.Concat(lines[:mostLines/2], []string{middle}, lines[mostLines/2+more:])
-	}
-	return strings.Join(lines, "\n")
-}
-
-func indent(text string) string {
-	if text == "" {
-		return ""
-	}
-	return "    " + strings.ReplaceAll(text, "\n", "\n    ") + "\n"
+	r.screen.print(r.shown.Text(report.Failure{Part: p.Name, Name: p.Name + ": " + t.title(), Why: t.Why, Again: p.again(t), Case: t.result}))
 }
 
 // causeTable returns a table of why cases of the catalogue failed.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/junit"
 	"github.com/scm-rights/scm/interop/report"
@@ -27,16 +28,9 @@ type outcome struct {
 	Tests   []test  `json:"tests"`
 }
 
-// A count is the numbers of tests that passed, failed and were skipped.
-type count [3]int
-
-func (c count) String() string {
-	return fmt.Sprintf("%d passed, %d failed, %d skipped", c[0], c[1], c[2])
-}
-
-func countOf(tests []test) (c count) {
+func countOf(tests []test) (c testrecord.Counts) {
 	for _, t := range tests {
-		c[slices.Index([]string{passed, failed, skipped}, t.State)]++
+		c.Add(t.State)
 	}
 	return c
 }
@@ -98,7 +92,7 @@ const mostNamed = 12
 
 // print prints the summary, and returns the exit status.
 func (s *summary) print(w io.Writer) int {
-	var total count
+	var total testrecord.Counts
 	var causes, red, skips, missing []string
 	busy := false
 	if s.cause != "" {
@@ -193,27 +187,26 @@ func rowOf(t test) string {
 // partnerTable returns a table of the specs with each partner and of the other tests on cgo and on pure Go, and a
 // sentence about the specs in C and Rust. They are empty if no spec with a partner ran.
 func partnerTable(parts []*outcome, others bool) (table, sentence string) {
-	scores, rest, any := [2]map[string]count{{}, {}}, [2]count{}, false
+	scores, rest, any := [2]map[string]testrecord.Counts{{}, {}}, [2]testrecord.Counts{}, false
 	for _, p := range parts {
 		backend := slices.Index([]string{"cgo", "purego"}, p.Backend)
 		if backend < 0 {
 			continue
 		}
 		for _, t := range p.Tests {
-			at := slices.Index([]string{passed, failed, skipped}, t.State)
 			if row := rowOf(t); row != "" {
 				c := scores[backend][row]
-				c[at]++
+				c.Add(t.State)
 				scores[backend][row], any = c, true
 			} else {
-				rest[backend][at]++
+				rest[backend].Add(t.State)
 			}
 		}
 	}
 	if !any {
 		return "", ""
 	}
-	cells := func(c count) string { return fmt.Sprintf("    %8d%8d%8d", c[0], c[1], c[2]) }
+	cells := func(c testrecord.Counts) string { return fmt.Sprintf("    %8d%8d%8d", c[0], c[1], c[2]) }
 	ran, failures := [2]map[string]int{{}, {}}, 0
 	table = fmt.Sprintf("\n%-26s%28s%28s\n%-26s", "", "cgo", "pure Go", "specs with") + strings.Repeat("      passed  failed skipped", 2)
 	for _, row := range rows {

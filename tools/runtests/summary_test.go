@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop/peers"
 )
 
@@ -85,7 +86,7 @@ func TestSum(t *testing.T) {
 		t.Fatal(err)
 	}
 	read, err := readOutcomes(name + ".json")
-	if err != nil || countOf(read[0].Tests) != (count{3, 2, 0}) || rowOf(read[0].Tests[0]) != "nix, in Rust" {
+	if err != nil || countOf(read[0].Tests) != (testrecord.Counts{3, 2, 0}) || rowOf(read[0].Tests[0]) != "nix, in Rust" {
 		t.Errorf("got %v, %v", read, err)
 	}
 	xml, err := os.ReadFile(name + ".xml")
