@@ -13,7 +13,11 @@ import (
 const PartnersVariable = "SCM_PARTNERS"
 
 // Partners are the peers in C and Rust that run the catalogue with package scm in its tests.
-var Partners = []string{"csrc", "book", "qa", "libc", "nix", "rustix", "sendfd", "scmsocket"}
+var (
+	InC      = []string{"csrc", "book", "qa"}
+	InRust   = []string{"libc", "nix", "rustix", "sendfd", "scmsocket"}
+	Partners = slices.Concat(InC, InRust)
+)
 
 // BuildPartners returns the peers with these names, for a test. It takes them from the list that $SCM_PARTNERS names,
 // and builds those that are not in it from the repository at root.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,7 +15,9 @@ import (
 	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/junit"
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // An outcome is what a run writes to RESULTS about a part.
@@ -139,7 +140,6 @@ func (s *summary) print(w io.Writer) int {
 	}
 	table, sentence := partnerTable(s.parts, true)
 	fmt.Fprint(w, table)
-	skips = append(skips, skippedPartners(s.parts)...)
 	slices.Sort(skips)
 	for _, skip := range slices.Compact(skips) {
 		fmt.Fprintf(w, "skipped: %s\n", skip)
@@ -159,70 +159,61 @@ func (s *summary) print(w io.Writer) int {
 	return min(total[1], 1)
 }
 
-// rows are the rows of the table: the partners in C and Rust, as in package peers, the other backend and the runner.
-var rows = []string{"csrc, in C", "book, the book's code in C", "qa, in C", "libc, in Rust", "nix, in Rust", "rustix, in Rust",
-	"sendfd, in Rust", "scmsocket, in Rust", "the other backend", "the runner"}
-
-// names maps the labels of specs to rows.
-var names = map[string]string{"scm-cgo": "the other backend", "scm-purego": "the other backend", "runner": "the runner"}
-
-func init() {
-	for _, row := range rows {
-		if name, _, ok := strings.Cut(row, ","); ok {
-			names[name] = row
-		}
-	}
+// A row of the table counts the specs with a partner, or with one of several, by the result and the backend.
+type row struct {
+	title, language string
+	labels          []string // of the specs; the last row has all others
+	counts          [2]testrecord.Counts
 }
 
-// rowOf returns the row of a spec, or "".
-func rowOf(t test) string {
-	for _, label := range t.Labels {
-		if names[label] != "" {
-			return names[label]
-		}
+// newRows returns the rows of the table, which are empty.
+func newRows() (rows []*row) {
+	for _, name := range peers.InC {
+		rows = append(rows, &row{title: name + ", in C", language: "C", labels: []string{name}})
 	}
-	return ""
+	for _, name := range peers.InRust {
+		rows = append(rows, &row{title: name + ", in Rust", language: "Rust", labels: []string{name}})
+	}
+	return append(rows, &row{title: "the other backend", labels: []string{"scm-cgo", "scm-purego"}},
+		&row{title: "the runner", labels: []string{scenario.RunnerName}}, &row{title: "other Go tests"})
+}
+
+// has reports whether the row counts a test that no earlier row does.
+func (r *row) has(t test) bool {
+	return r.labels == nil || slices.ContainsFunc(r.labels, func(l string) bool { return slices.Contains(t.Labels, l) })
 }
 
 // partnerTable returns a table of the specs with each partner and of the other tests on cgo and on pure Go, and a
 // sentence about the specs in C and Rust. They are empty if no spec with a partner ran.
 func partnerTable(parts []*outcome, others bool) (table, sentence string) {
-	scores, rest, any := [2]map[string]testrecord.Counts{{}, {}}, [2]testrecord.Counts{}, false
+	rows, any := newRows(), false
 	for _, p := range parts {
 		backend := slices.Index([]string{"cgo", "purego"}, p.Backend)
 		if backend < 0 {
 			continue
 		}
 		for _, t := range p.Tests {
-			if row := rowOf(t); row != "" {
-				c := scores[backend][row]
-				c.Add(t.State)
-				scores[backend][row], any = c, true
-			} else {
-				rest[backend].Add(t.State)
-			}
+			r := rows[slices.IndexFunc(rows, func(r *row) bool { return r.has(t) })]
+			r.counts[backend].Add(t.State)
+			any = any || r.labels != nil
 		}
 	}
 	if !any {
 		return "", ""
 	}
-	cells := func(c testrecord.Counts) string { return fmt.Sprintf("    %8d%8d%8d", c[0], c[1], c[2]) }
 	ran, failures := [2]map[string]int{{}, {}}, 0
 	table = fmt.Sprintf("\n%-26s%28s%28s\n%-26s", "", "cgo", "pure Go", "specs with") + strings.Repeat("      passed  failed skipped", 2)
-	for _, row := range rows {
-		_, what, _ := strings.Cut(row, ",")
-		language := what[strings.LastIndex(what, " ")+1:]
-		table += fmt.Sprintf("\n%-26s", row)
-		for i := range scores {
-			c := scores[i][row]
-			table += cells(c)
-			if ran[i][language] += c[0]; language != "" {
+	if !others {
+		rows = rows[:len(rows)-1]
+	}
+	for _, r := range rows {
+		table += fmt.Sprintf("\n%-26s", r.title)
+		for i, c := range r.counts {
+			table += fmt.Sprintf("    %8d%8d%8d", c[0], c[1], c[2])
+			if ran[i][r.language] += c[0]; r.language != "" {
 				failures += c[1]
 			}
 		}
-	}
-	if others {
-		table += fmt.Sprintf("\n%-26s%v%v", "other Go tests", cells(rest[0]), cells(rest[1]))
 	}
 	var says [2]string
 	for i := range says {
@@ -239,31 +230,4 @@ func partnerTable(parts []*outcome, others bool) (table, sentence string) {
 		sentence += fmt.Sprintf("; %d failed", failures)
 	}
 	return table + "\n", sentence
-}
-
-// skippedPartners returns the reasons why no spec with a partner ran, for each such partner.
-func skippedPartners(parts []*outcome) (all []string) {
-	for _, p := range parts {
-		ran, reasons := map[string]bool{}, map[string]map[string]bool{}
-		for _, t := range p.Tests {
-			row := rowOf(t)
-			name, _, isPartner := strings.Cut(row, ",")
-			if !isPartner {
-				continue
-			}
-			if ran[name] = ran[name] || t.State != skipped; reasons[name] == nil {
-				reasons[name] = map[string]bool{}
-			}
-			why, _, _ := strings.Cut(t.Why, "\n")
-			reasons[name][strings.TrimPrefix(why, name+": ")] = true
-		}
-		for name, list := range reasons {
-			for _, why := range slices.Sorted(maps.Keys(list)) {
-				if !ran[name] {
-					all = append(all, name+": "+why)
-				}
-			}
-		}
-	}
-	return all
 }
