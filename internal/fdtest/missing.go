@@ -56,7 +56,7 @@ func Lacks(t testing.TB, what string) {
 	}
 }
 
-// Limit returns the time limit d multiplied by $SLOW, as tools/runtests does with the time limit of a package.
+// Limit returns the time limit d, multiplied by N if SLOW=N is set, as it should be on a slow machine.
 func Limit(d time.Duration) time.Duration {
 	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
 	return d * time.Duration(max(slow, 1))

@@ -15,10 +15,10 @@ const mostTemp = 40
 // no space, which make cannot handle, and if other users may search it. Otherwise it returns /tmp.
 func ShortTemp() string {
 	dir := os.TempDir()
-	if len(dir) <= mostTemp && filepath.IsAbs(dir) && !strings.Contains(dir, " ") && searchable(dir) {
+	if len(dir) <= mostTemp && filepath.IsAbs(dir) && !strings.Contains(dir, " ") && Searchable(dir) {
 		return dir
 	}
-	if !searchable("/tmp") { // a system may have none
+	if !Searchable("/tmp") { // a system may have none
 		return dir
 	}
 	return "/tmp"
@@ -32,8 +32,8 @@ func UseShortTemp() {
 	}
 }
 
-// searchable reports whether every user may search the directory.
-func searchable(dir string) bool {
+// Searchable reports whether every user may search the directory.
+func Searchable(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil || !info.IsDir() || info.Mode()&0o001 == 0 {

@@ -15,20 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enterable reports whether any user can enter the directory.
-func enterable(dir string) bool {
-	for dir, err := filepath.Abs(dir); err == nil; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		if err != nil || info.Mode()&0o001 == 0 {
-			return false
-		}
-		if dir == "/" {
-			return true
-		}
-	}
-	return false
-}
-
 // killLeft kills the processes that tests left running: those whose TMPDIR is the directory or below it.
 func (r *run) killLeft(dir string) {
 	r.Lock()

@@ -32,6 +32,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 const module = "github.com/scm-rights/scm"
@@ -133,8 +135,11 @@ func (r *run) prepare(signals <-chan os.Signal) (err error) {
 	if err := r.prepareResults(); err != nil {
 		return ofResults(err)
 	}
-	dir := os.TempDir()
-	if slices.ContainsFunc(r.parts, func(p *running) bool { return p.asUser() != "" }) && !enterable(dir) {
+	dir, err := filepath.Abs(os.TempDir()) // tests run in the directories of their packages
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(r.parts, func(p *running) bool { return p.asUser() != "" }) && !fdtest.Searchable(dir) {
 		dir = "/tmp"
 	}
 	r.temporary, err = temporary(dir)
@@ -167,10 +172,6 @@ func ofResults(err error) error {
 
 // temporary creates a directory with the mode of /tmp, because tests run programs in it as other users.
 func temporary(dir string) (string, error) {
-	dir, err := filepath.Abs(dir) // tests run in the directories of their packages
-	if err != nil {
-		return "", err
-	}
 	made, err := os.MkdirTemp(dir, "scm")
 	if err == nil {
 		err = os.Chmod(made, 0o777|os.ModeSticky)

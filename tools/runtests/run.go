@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/report"
@@ -253,19 +254,13 @@ func (r *run) environment(p *running, tmp, records string) []string {
 // timeLimit is the time limit for the tests of a package. If they take longer, go test prints the stacks.
 var timeLimit = 20 * time.Minute
 
-// limit returns timeLimit, multiplied by N if SLOW=N is set, as it should be on a slow machine.
-func limit() time.Duration {
-	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
-	return timeLimit * time.Duration(max(slow, 1))
-}
-
 // goTest returns the command that tests packages. It turns vet off, because make lint runs it.
 func (r *run) goTest(p *running, packages []string) []string {
 	command := []string{goCommand, "test"}
 	if p.Dir != "" {
 		command = append(command, "-C", p.Dir)
 	}
-	command = append(command, "-json", "-count=1", fmt.Sprint("-timeout=", limit()), "-vet=off", "-p="+strconv.Itoa(2*runtime.NumCPU()))
+	command = append(command, "-json", "-count=1", fmt.Sprint("-timeout=", fdtest.Limit(timeLimit)), "-vet=off", "-p="+strconv.Itoa(2*runtime.NumCPU()))
 	run := os.Expand(p.Exec, func(name string) string {
 		path, _ := filepath.Abs(map[string]string{"ROOT": ".", "KERNEL": os.Getenv("KERNEL")}[name])
 		return path
@@ -400,7 +395,7 @@ func (r *run) takeEvent(p *running, e event, log *logFile) {
 
 // results returns the results of a package. If it printed nothing, the go command says why it failed.
 func (p *running) results(q *goPackage) []test {
-	all := q.results(limit(), p.cut)
+	all := q.results(fdtest.Limit(timeLimit), p.cut)
 	for i, t := range all {
 		if t.State == failed && strings.HasSuffix(t.Why, "\n") {
 			all[i].Why += p.output.String()

@@ -594,15 +594,3 @@ func TestIncludes(t *testing.T) {
 		}
 	}
 }
-
-func TestEnterable(t *testing.T) {
-	dir := t.TempDir()
-	for mode, want := range map[os.FileMode]bool{0o700: false, 0o755: enterable(os.TempDir())} {
-		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, mode), os.MkdirAll(dir+"/a", 0o777)); err != nil {
-			t.Fatal(err)
-		}
-		if got := enterable(dir + "/a"); got != want {
-			t.Errorf("below a directory of mode %v: got %v", mode, got)
-		}
-	}
-}
