@@ -23,6 +23,9 @@ const noCgo = "CGO_ENABLED=0"
 // chosen a compiler that does not work, it is an error, because the user wants these parts.
 func (r *run) findCompiler() error {
 	cc := goEnv("CC")
+	if cc == "" {
+		return fmt.Errorf("the go command (%s) does not work", goCommand)
+	}
 	r.noC = ""
 	switch {
 	case goEnv("CGO_ENABLED") != "0":

@@ -303,6 +303,7 @@ func TestChosenCompiler(t *testing.T) {
 		r := startToys(t, "tap c", "CC="+cc)
 		r.end(t, 1, "0 passed, 1 failed, 0 skipped", "\nCC="+cc+" does not work: ")
 	}
+	startToys(t, "tap c", "GO=nosuch").end(t, 1, "0 passed, 1 failed, 0 skipped", "\nthe go command (nosuch) does not work\n")
 	startToys(t, "tap c", "CC=nosuch", "CGO_ENABLED=0").end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: CGO_ENABLED=0\n")
 }
 
