@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,17 +49,13 @@ func readStrangers(file string) (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", peers.PartnersVariable, err)
 	}
-	seen := map[string]bool{}
 	for _, b := range list {
 		switch {
 		case slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name):
 			return nil, fmt.Errorf("%s: %s: the suite has a peer of its own named %s", peers.PartnersVariable, file, b.Name)
-		case seen[b.Name]:
-			return nil, fmt.Errorf("%s: %s: two peers are named %s", peers.PartnersVariable, file, b.Name)
 		case !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name):
 			names = append(names, b.Name)
 		}
-		seen[b.Name] = true
 	}
 	return names, nil
 }
@@ -212,8 +207,8 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 })
 
 var _ = It("the cases with the runner are run first", func() {
-	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.v", "-ginkgo.dry-run", "-ginkgo.seed=1", "-ginkgo.focus= basics/pass-one-fd/")
-	_, order, _ := strings.Cut(RunChild(suite), "\ncatalogue ")
+	suite := runSuite(untilItsEnd, nil, "-ginkgo.v", "-ginkgo.dry-run", "-ginkgo.seed=1", "-ginkgo.focus= basics/pass-one-fd/")
+	_, order, _ := strings.Cut(suite.output, "\ncatalogue ")
 	Expect(strings.Index(order, "/runner")).To(BeNumerically("<", strings.Index(order, "/"+partners[0])))
 })
 
@@ -293,19 +288,16 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 	file := filepath.Join(GinkgoT().TempDir(), "file")
 	Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
 	inFile := strings.NewReplacer("FILE", file, "FOLDER", filepath.Dir(file))
-	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.label-filter=mine")
-	suite.Env = append(os.Environ(), fdtest.AloneVariable+"=", peers.PartnersVariable+"=", expectVariable+"=", allVariable+"=", variable+"="+inFile.Replace(value))
-	out, err := suite.CombinedOutput()
-	Expect(err).To(MatchError("exit status 1"))
-	Expect(string(out)).To(ContainSubstring(" " + inFile.Replace(sentence) + "\n"))
-	Expect(string(out)).NotTo(Or(ContainSubstring("outside the catalogue"), ContainSubstring("goroutine"), ContainSubstring("*fmt.")))
+	env := []string{fdtest.AloneVariable + "=", peers.PartnersVariable + "=", expectVariable + "=", variable + "=" + inFile.Replace(value)}
+	suite := runSuite(untilItsEnd, env, "-ginkgo.label-filter=mine")
+	Expect(suite.err).To(MatchError("exit status 1"))
+	Expect(suite.output).To(ContainSubstring(" " + inFile.Replace(sentence) + "\n"))
+	Expect(suite.output).NotTo(Or(ContainSubstring("outside the catalogue"), ContainSubstring("goroutine"), ContainSubstring("*fmt.")))
 },
 	Entry("a partner did not start", peers.PartnersVariable, "FILE", `[{"name": "mine", "command": ["./none"]}]`,
 		"partner mine did not start: fork/exec FOLDER/none: no such file or directory"),
 	Entry("there is no list", peers.PartnersVariable, "FILE.json", "", "SCM_PARTNERS: open FILE.json: no such file or directory"),
 	Entry("a list is no JSON", peers.PartnersVariable, "FILE", `[{"name": "mine"`, "SCM_PARTNERS: FILE: unexpected end of JSON input"),
-	Entry("a list has a name twice", peers.PartnersVariable, "FILE",
-		`[{"name": "mine", "command": ["true"]}, {"name": "mine", "command": ["true"]}]`, "SCM_PARTNERS: FILE: two peers are named mine"),
 	Entry("a list has a name of the suite's", peers.PartnersVariable, "FILE", `[{"name": "runner", "command": ["true"]}]`,
 		"SCM_PARTNERS: FILE: the suite has a peer of its own named runner"),
 	Entry("a name is missing after a colon", expectVariable, "FILE:", "# none",

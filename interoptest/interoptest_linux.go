@@ -269,7 +269,6 @@ func (s *suite) findPartners(ctx context.Context) error {
 	if !display.IsName(s.us.Name) || slices.Contains(reserved, s.us.Name) {
 		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", s.us.Name)
 	}
-	var taken []string
 	scm := builtin.SCM().Name
 	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
 	if file := os.Getenv(peersVariable); file != "" {
@@ -287,10 +286,7 @@ func (s *suite) findPartners(ctx context.Context) error {
 			return fmt.Errorf("%s: the peer %q has the name of the library: rename one of them", peersVariable, b.Name)
 		case slices.Contains(reserved, b.Name):
 			return fmt.Errorf("%s: the peer name %q is reserved: choose another name", peersVariable, b.Name)
-		case slices.Contains(taken, b.Name):
-			return fmt.Errorf("%s: two peers are named %q", peersVariable, b.Name)
 		}
-		taken = append(taken, b.Name)
 		p := &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why}
 		if p.Why == "" {
 			if err := process.ProbeContext(ctx, p, process.DefaultTimeout); err != nil {

@@ -149,7 +149,6 @@ func TestFaults(t *testing.T) {
 		"a name":      {"NAME=kernel", nil, 0, `Library.Name is "kernel": choose `},
 		"names":       {"NAME=changes", nil, 0, "TestLibrary#1, in another process, is process"},
 		"a partner":   {"SCM_PEERS=testdata/peers.json", nil, 0, `SCM_PEERS: the peer name "runner" is reserved: choose another name`},
-		"partners":    {"SCM_PEERS=testdata/twice.json", nil, 0, `SCM_PEERS: two peers are named "other"`},
 		"our name":    {"SCM_PEERS=testdata/mine.json", nil, 0, `SCM_PEERS: the peer "mine" has the name of the library: rename one of them`},
 		"a version":   {"VERSION=v FILES=testdata/version.txt", nil, 0, `:1: ** leak@mine<2 selects nothing: the version of mine is "v1" here`},
 	} {

@@ -26,7 +26,7 @@ func WriteList(file string, list []Built) error {
 	return os.WriteFile(file, append(text, '\n'), 0o666)
 }
 
-// ReadList reads a file that WriteList wrote. Each peer must have a valid name. It must also have
+// ReadList reads a file that WriteList wrote. Each peer must have a valid name of its own. It must also have
 // either a command or the reason why it cannot run. A program that is given as a relative path is
 // relative to the folder of the file; ReadList makes it absolute.
 func ReadList(file string) ([]Built, error) {
@@ -52,7 +52,12 @@ func ReadListKeys(file string) (list []Built, unknown, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	seen := map[string]bool{}
 	for i, b := range list {
+		if seen[b.Name] {
+			return nil, nil, fmt.Errorf("%s: two peers are named %q", file, b.Name)
+		}
+		seen[b.Name] = true
 		if !display.IsName(b.Name) || (len(b.Command) == 0) == (b.Why == "") {
 			return nil, nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
 				" and either a command or the reason why it has none", file, i, b.Name)

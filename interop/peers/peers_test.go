@@ -197,7 +197,8 @@ func TestList(t *testing.T) {
 	if _, unknown, err := ReadListKeys(file); err != nil || unknown == nil || unknown.Error() != file+`: json: unknown field "few-pairs"` {
 		t.Errorf("got %v, %v", unknown, err)
 	}
-	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`} {
+	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`,
+		`[{"name":"x","why":"y"},{"name":"x","why":"y"}]`} {
 		must(t, os.WriteFile(file, []byte(text), 0o666))
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is accepted as %+v", text, got)
