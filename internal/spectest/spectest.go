@@ -79,14 +79,10 @@ const skippedByFirst = "Spec skipped because Skip() was called in BeforeAll"
 // PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
 // labels.
 func PrintSkips(report ginkgo.Report, labels ...string) {
-	count, last := map[string]int{}, ""
+	count, all := map[string]int{}, records{names: map[string]int{}}
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
+		reason, _, _ := strings.Cut(all.recordOf(spec).Why, "\n")
 		labelled := slices.ContainsFunc(spec.Labels(), func(l string) bool { return slices.Contains(labels, l) })
-		reason, _, _ := strings.Cut(strings.TrimSpace(spec.FailureMessage()), "\n")
-		if strings.HasPrefix(reason, skippedByFirst) {
-			reason = last
-		}
-		last = reason
 		if reason != "" && !labelled { // "" if a filter left it out
 			count[reason]++
 		}
