@@ -115,28 +115,20 @@ type FirstCases map[string]string
 // Add adds the causes of a case. If another case has failed for each of them, Add returns a text that names it.
 // Otherwise it returns "": the case should be shown.
 func (f FirstCases) Add(name string, c scenario.Result) string {
-	known := f.add(name, c, func(first, what string) string { return "as " + first + " does: " + what })
-	if known == nil {
-		return ""
-	}
-	return "fails " + strings.Join(known, ", ")
-}
-
-// add returns a text for each cause of the case, or nil if the case should be shown.
-func (f FirstCases) add(name string, c scenario.Result, text func(first, what string) string) (known []string) {
+	var known []string
 	list := causesOf(c)
 	for _, what := range list {
 		if f[what] == "" {
 			f[what] = name
 		}
 		if f[what] != name {
-			known = append(known, text(f[what], what))
+			known = append(known, "as "+f[what]+" does: "+Cause{What: what}.Name())
 		}
 	}
-	if len(known) < len(list) {
-		return nil
+	if len(known) == 0 || len(known) < len(list) {
+		return ""
 	}
-	return known
+	return "fails " + strings.Join(known, ", ")
 }
 
 // A Failure is a failed test of a program that runs cases.

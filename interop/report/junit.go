@@ -73,10 +73,10 @@ func addCase(suite *junit.Suite, c scenario.Result, first FirstCases) {
 		test.Out = safeLines([]string{c.Why})
 	}
 	element, message, body := outcomeElements[c.Verdict], summary(c), ""
-	known := first.add(c.Name, c, func(first, what string) string { return "as " + first + ": " + Cause{What: what}.Name() })
+	known := first.Add(c.Name, c)
 	switch {
-	case known != nil:
-		message = strings.Join(known, ", ")
+	case known != "":
+		message = known
 	case element != "skipped":
 		body = safeLines(junitBody(c))
 	}

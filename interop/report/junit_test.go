@@ -66,11 +66,11 @@ func TestJUnitCauses(t *testing.T) {
 	}
 	want := map[string]readOutcome{
 		"a/b": {"fail: leak@x: why", "leak@x: why\n\nA> end"},
-		"b/a": {"as a/b/stream/x/y: leak@x", ""},
+		"b/a": {"fails as a/b/stream/x/y does: leak@x", ""},
 		"c/a": {"fail: file@x: why: leak@x: why", "file@x: why\nleak@x: why\n\nA> end"},
-		"d/a": {"as c/a/stream/x/y: file@x, as a/b/stream/x/y: leak@x", ""},
+		"d/a": {"fails as c/a/stream/x/y does: file@x, as a/b/stream/x/y does: leak@x", ""},
 		"e/a": {"not run: no answer", ""},
-		"f/a": {"as e/a/stream/x/y: not run", ""},
+		"f/a": {"fails as e/a/stream/x/y does: not run", ""},
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
