@@ -21,7 +21,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -267,21 +266,13 @@ func (r *run) list() error {
 	}
 	for _, p := range r.parts {
 		name := p.Name + r.waits(p)
-		if why := r.skips(context.Background(), p); why != "" {
+		if why := r.skips(p); why != "" {
 			fmt.Printf("%s: skipped: %s\n", name, why)
 			continue
 		}
-		command := p.Command
-		if len(p.Packages) > 0 {
-			packages, err := r.packagesOf(context.Background(), p)
-			if err != nil {
-				return err
-			}
-			var names []string
-			for _, q := range packages {
-				names = append(names, q.name)
-			}
-			command = r.goTest(p, names)
+		command, _, err := r.commandOf(p)
+		if err != nil {
+			return err
 		}
 		fmt.Printf("%s: %s\n", name, strings.Join(command, " "))
 	}

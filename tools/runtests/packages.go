@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,9 +25,9 @@ const ginkgo = "github.com/onsi/ginkgo/v2"
 
 // packagesOf returns the packages with tests that a part runs. For another user, -export makes go list compile them
 // into the build cache, which tools/as-user.sh copies.
-func (r *run) packagesOf(ctx context.Context, p *running) (all []*goPackage, err error) {
+func (r *run) packagesOf(p *running) (all []*goPackage, err error) {
 	args := []string{"-C", filepath.Join(".", p.Dir), "list", "-e", "-test", "-json=Dir,ImportPath,DepOnly,Incomplete,TestGoFiles,XTestGoFiles,TestImports,XTestImports,Deps"}
-	cmd := exec.CommandContext(ctx, goCommand)
+	cmd := exec.CommandContext(r.ctx, goCommand)
 	cmd.Env = append(r.environ(), p.Env...)
 	if p.asUser() != "" {
 		cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOGC=400")

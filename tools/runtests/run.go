@@ -125,7 +125,7 @@ func (r *run) next() *running {
 }
 
 // skips returns why a part cannot run here.
-func (r *run) skips(ctx context.Context, p *running) string {
+func (r *run) skips(p *running) string {
 	if p.NeedsC && r.noC != "" {
 		return r.noC
 	}
@@ -133,8 +133,8 @@ func (r *run) skips(ctx context.Context, p *running) string {
 		return ""
 	}
 	// go list fails if the go command is too old for this module, and cannot download a newer one.
-	out, err := exec.CommandContext(ctx, goCommand, "-C", p.Dir, "list", "-m").CombinedOutput()
-	if err != nil && ctx.Err() == nil && version.Compare("go"+goOf(p.Dir), goEnv("GOVERSION")) > 0 {
+	out, err := exec.CommandContext(r.ctx, goCommand, "-C", p.Dir, "list", "-m").CombinedOutput()
+	if err != nil && r.ctx.Err() == nil && version.Compare("go"+goOf(p.Dir), goEnv("GOVERSION")) > 0 {
 		return strings.TrimSpace(string(out))
 	}
 	return ""
@@ -161,7 +161,7 @@ func (p *running) asUser() string {
 
 // runPart runs a part.
 func (r *run) runPart(p *running) {
-	why := r.skips(r.ctx, p)
+	why := r.skips(p)
 	if p.Installs && os.Getenv("SETUP") == "0" {
 		why = "SETUP=0"
 	}
@@ -195,23 +195,16 @@ func (r *run) execute(p *running) error {
 			return err
 		}
 	}
-	command := p.Command
-	if len(p.Packages) > 0 {
-		packages, err := r.packagesOf(r.ctx, p)
-		if err != nil {
-			return err
-		}
-		if len(packages) == 0 {
-			return fmt.Errorf("no package matches %s", strings.Join(p.Packages, " "))
-		}
-		r.Lock()
-		for _, q := range packages {
-			p.packages[q.name] = q
-			p.names = append(p.names, q.name)
-		}
-		r.Unlock()
-		command = r.goTest(p, p.names)
+	command, packages, err := r.commandOf(p)
+	if err != nil {
+		return err
 	}
+	r.Lock()
+	for _, q := range packages {
+		p.packages[q.name] = q
+		p.names = append(p.names, q.name)
+	}
+	r.Unlock()
 	if user := p.asUser(); user != "" {
 		command = append([]string{user}, command...)
 	}
@@ -253,6 +246,25 @@ func (r *run) environment(p *running, tmp, records string) []string {
 
 // timeLimit is the time limit for the tests of a package. If they take longer, go test prints the stacks.
 var timeLimit = 20 * time.Minute
+
+// commandOf returns the command of a part, and the packages that it tests.
+func (r *run) commandOf(p *running) (command []string, packages []*goPackage, err error) {
+	if len(p.Packages) == 0 {
+		return p.Command, nil, nil
+	}
+	packages, err = r.packagesOf(p)
+	if err == nil && len(packages) == 0 {
+		err = fmt.Errorf("no package matches %s", strings.Join(p.Packages, " "))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var names []string
+	for _, q := range packages {
+		names = append(names, q.name)
+	}
+	return r.goTest(p, names), packages, nil
+}
 
 // goTest returns the command that tests packages. It turns vet off, because make lint runs it.
 func (r *run) goTest(p *running, packages []string) []string {
