@@ -208,21 +208,6 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("the oldest Go, and the oldest x/sys that it requires", "go1.24.0"),
 			Entry("this Go, and the newest x/sys", "local", "golang.org/x/sys@latest"),
 		)
-
-		It("downloads only one module, x/sys", func() {
-			cache := GinkgoT().TempDir()
-			g.env = []string{"GOMODCACHE=" + cache, "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}
-			if _, stderr, err := g.run("mod", "download", "golang.org/x/sys"); err != nil {
-				fdtest.Missing(GinkgoTB(), "Go modules", "no module can be downloaded: "+strings.TrimSpace(stderr))
-			}
-			Expect(os.RemoveAll(cache)).To(Succeed())
-			Expect(os.Mkdir(cache, 0o700)).To(Succeed())
-			// With cgo on Linux, not even x/sys is compiled.
-			g.must("build", "-o", os.DevNull, ".")
-			g.must("build", "-o", os.DevNull, "-tags", "scm_purego", ".")
-			zips := slices.DeleteFunc(filesBelow(cache+"/cache/download"), func(name string) bool { return filepath.Ext(name) != ".zip" })
-			Expect(zips).To(ConsistOf(HavePrefix("/golang.org/x/sys/@v/")))
-		})
 	})
 
 	// Some compilers remove their output first, and would replace /dev/null with a file.
