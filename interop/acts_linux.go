@@ -39,8 +39,8 @@ var acts = map[string]func(*act) error{
 
 // An act is a transcript line that the runner executes itself.
 type act struct {
-	scenario.Act
-	*caseRun
+	line  scenario.Act
+	run   *caseRun
 	side  *side // the side that the line names, or side A if the line is about a file
 	fd    int   // the descriptor that it names
 	acted fact.Acted
@@ -51,7 +51,7 @@ type act struct {
 func (cr *caseRun) act(do judge.Act) (any, error) {
 	cr.transcribe("R> %s", do.Step.Text)
 	a := &act{do.Step.Act, cr, cr.sides[do.Role], do.FD, fact.Acted{}}
-	err := acts[a.Verb](a)
+	err := acts[a.line.Verb](a)
 	if needsSocket(do.Step, do.Role) && !cr.needsSocketAfter(do.Step.Line, do.Role) {
 		a.side.socket.Drop()
 	}
@@ -82,16 +82,16 @@ func needsSocket(st scenario.Step, role scenario.Role) bool {
 
 // setOffset (seek NAME=OFFSET) sets the offset of a file through the runner's own copy.
 func (a *act) setOffset() error {
-	file := a.file(a.Name)
+	file := a.run.file(a.line.Name)
 	if file == nil || file.Own < 0 {
-		return fmt.Errorf("the runner has no copy of %q", a.Name)
+		return fmt.Errorf("the runner has no copy of %q", a.line.Name)
 	}
-	if _, err := unix.Seek(file.Own, a.Value, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(file.Own, a.line.Value, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("lseek: %w", err)
 	}
-	if state, ok := a.states[file]; ok {
-		state.Offset = a.Value
-		a.states[file] = state
+	if state, ok := a.run.states[file]; ok {
+		state.Offset = a.line.Value
+		a.run.states[file] = state
 	}
 	return nil
 }
@@ -110,9 +110,9 @@ func (a *act) look() error {
 
 // dropCopy (drop NAME) closes the runner's own copy of a file.
 func (a *act) dropCopy() error {
-	file := a.file(a.Name)
+	file := a.run.file(a.line.Name)
 	if file == nil {
-		return fmt.Errorf("no file %q", a.Name)
+		return fmt.Errorf("no file %q", a.line.Name)
 	}
 	file.Drop()
 	return nil
@@ -121,13 +121,13 @@ func (a *act) dropCopy() error {
 // checkFree (eof NAME) polls the other end of a pipe or pair until it reports that this end is no
 // longer open anywhere.
 func (a *act) checkFree() error {
-	file := a.file(a.Name)
+	file := a.run.file(a.line.Name)
 	if file == nil || file.Other < 0 {
-		return fmt.Errorf("%q has no other end", a.Name)
+		return fmt.Errorf("%q has no other end", a.line.Name)
 	}
-	held, err := awaitFree(a.ctx, []*witness.File{file}, a.limit())
+	held, err := awaitFree(a.run.env.ctx, []*witness.File{file}, a.run.limit())
 	if err == nil && len(held) > 0 {
-		a.acted.StillOpen, err = a.findHolder(file)
+		a.acted.StillOpen, err = a.run.findHolder(file)
 	}
 	return err
 }
@@ -172,7 +172,7 @@ func onlyEnd(sock int, events int16) bool {
 // descriptors, nofile=K makes K the limit, nofile=- restores its original limit.
 func (a *act) limitFDs() error {
 	sd := a.side
-	if a.Word == "-" {
+	if a.line.Word == "-" {
 		sd.restoreLimit()
 		return nil
 	}
@@ -187,9 +187,9 @@ func (a *act) limitFDs() error {
 	if sd.ownLimit == nil {
 		sd.ownLimit = &old
 	}
-	limit := unix.Rlimit{Cur: uint64(a.Value), Max: old.Max}
-	if a.Word == "+" {
-		limit.Cur = limitFor(open, int(a.Value))
+	limit := unix.Rlimit{Cur: uint64(a.line.Value), Max: old.Max}
+	if a.line.Word == "+" {
+		limit.Cur = limitFor(open, int(a.line.Value))
 	}
 	return os.NewSyscallError("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
@@ -208,12 +208,12 @@ func limitFor(open []int, free int) uint64 {
 
 // setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.
 func (a *act) setSocketOption() error {
-	return os.NewSyscallError("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Value)))
+	return os.NewSyscallError("setsockopt", raw.SetOption(a.side.socket.Own, a.line.Name, int(a.line.Value)))
 }
 
 // shutDownSocket (shutdown ROLE HOW) shuts the peer's socket down from outside.
 func (a *act) shutDownSocket() error {
-	return os.NewSyscallError("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.Word)))
+	return os.NewSyscallError("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.line.Word)))
 }
 
 // setNonblock (nonblock ROLE) sets O_NONBLOCK on the open file description of the peer's socket.
@@ -226,12 +226,12 @@ func (a *act) setNonblock() error {
 // accepts a peer that has answered, and a peer that is still awake at the time limit because it
 // retries its call instead of blocking.
 func (a *act) awaitSleep() error {
-	time.Sleep(time.Duration(a.Value) * time.Millisecond) // in which a library must not stop waiting
+	time.Sleep(time.Duration(a.line.Value) * time.Millisecond) // in which a library must not stop waiting
 	return a.poll("is awake", func() (bool, error) {
 		idle, err := a.side.IsIdle()
 		// asked once, and last: it may answer at any time, and may have done so before it slept
 		answered := a.side.Answered()
-		if err == nil && answered && a.Verb == "blocked" {
+		if err == nil && answered && a.line.Verb == "blocked" {
 			a.acted.Saw = "does not wait"
 		}
 		return answered || idle, err
@@ -241,7 +241,7 @@ func (a *act) awaitSleep() error {
 // poll waits until the peer has reached a state, or has ended, which the step that expects an answer reports.
 func (a *act) poll(otherwise string, reached func() (bool, error)) error {
 	sd := a.side
-	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(a.run.env.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		is, err := reached()
 		switch {
@@ -249,10 +249,10 @@ func (a *act) poll(otherwise string, reached func() (bool, error)) error {
 			return fmt.Errorf("cannot see whether %s %s: %w", sd.Peer.Name, otherwise, err)
 		case err != nil, is:
 			return nil
-		case a.ctx.Err() != nil:
+		case a.run.env.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
-		case late && a.Verb == "settled":
+		case late && a.line.Verb == "settled":
 			return nil
 		case late:
 			return fmt.Errorf("%s %s", sd.Peer.Name, otherwise)
@@ -264,7 +264,7 @@ func (a *act) poll(otherwise string, reached func() (bool, error)) error {
 // socket, if the kernel shows which one that is, or else to the process.
 func (a *act) sendSignal() error {
 	sd := a.side
-	signal := unix.SignalNum(a.Word)
+	signal := unix.SignalNum(a.line.Word)
 	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, sd.socket.FD), signal); err != nil {
 		return fmt.Errorf("kill: %w", err)
 	}
@@ -288,10 +288,10 @@ func (a *act) awaitDeath() error {
 	sd := a.side
 	select {
 	case <-sd.Gone:
-	case <-a.ctx.Done():
+	case <-a.run.env.ctx.Done():
 		sd.Kill()
 		return process.ErrCut
-	case <-time.After(a.timeout):
+	case <-time.After(a.run.env.timeout):
 		a.acted.Saw = "it does not end after SIGKILL: " + sd.Explain(process.ErrHang).Error()
 	}
 	return nil

@@ -36,7 +36,7 @@ type environment struct {
 
 // A caseRun is the state of a case while it runs. It is the judge.Runner of the case.
 type caseRun struct {
-	*environment
+	env *environment
 	*observer
 	began      time.Time
 	transcript []string
@@ -48,9 +48,9 @@ type caseRun struct {
 // processes cannot run further cases.
 func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
 	cr := &caseRun{
-		environment: env,
-		observer:    &observer{files, env.witness, map[scenario.Role]*side{}, nil, files.initial},
-		began:       time.Now(),
+		env:      env,
+		observer: &observer{files, env.witness, map[scenario.Role]*side{}, nil, files.initial},
+		began:    time.Now(),
 	}
 	defer files.close()
 	setup := judge.Setup{
@@ -130,12 +130,12 @@ func (cr *caseRun) carryOut(do judge.Request) (any, error) {
 	case judge.Ask:
 		sd := cr.sides[do.Role]
 		cr.transcribe("%s> %s", sd.role, do.Text)
-		return cr.answer(sd, scenario.Step{}, sd.SendCommand(cr.ctx, do.Text, cr.timeout), cr.timeout)
+		return cr.answer(sd, scenario.Step{}, sd.SendCommand(cr.env.ctx, do.Text, cr.env.timeout), cr.env.timeout)
 	case judge.Await:
 		return cr.await(do)
 	case judge.AwaitFailure:
 		sd := cr.sides[do.Role] // it may close its socket before it answers, so wait until it sleeps
-		text, err := sd.awaitLine(cr.environment, shortestWait, func() bool { return true })
+		text, err := sd.awaitLine(cr.env, shortestWait, func() bool { return true })
 		if err != nil || !judge.IsFailure(text) {
 			return fact.Missing{Side: do.Role}, nil
 		}
@@ -181,8 +181,8 @@ func (cr *caseRun) send(do judge.Send) (any, error) {
 		}
 	}
 	cr.transcribe("%s>%s %s", sd.role, scenario.Async(do.Step), text)
-	if err := sd.SendCommand(cr.ctx, text, cr.timeout); err != nil {
-		return cr.noAnswer(sd, err, cr.timeout)
+	if err := sd.SendCommand(cr.env.ctx, text, cr.env.timeout); err != nil {
+		return cr.noAnswer(sd, err, cr.env.timeout)
 	}
 	return fact.Sent{Side: sd.role, Text: text}, nil
 }
@@ -192,10 +192,10 @@ func (cr *caseRun) send(do judge.Send) (any, error) {
 func (cr *caseRun) await(do judge.Await) (any, error) {
 	sd, began := cr.sides[do.Role], time.Now()
 	if do.Step.Line == 0 {
-		_, err := sd.PeekAnswer(cr.ctx, min(lastAnswer, cr.timeout))
+		_, err := sd.PeekAnswer(cr.env.ctx, min(lastAnswer, cr.env.timeout))
 		return cr.answer(sd, do.Step, err, time.Since(began))
 	}
-	hangs, wait := cr.hangs(cr.Case, sd.role), cr.timeout
+	hangs, wait := cr.env.hangs(cr.Case, sd.role), cr.env.timeout
 	if hangs {
 		wait = expectedHang
 	} else if do.EndsCase != nil {
@@ -205,13 +205,13 @@ func (cr *caseRun) await(do judge.Await) (any, error) {
 		if do.EndsCase == nil || !sd.other.Answered() {
 			return false
 		}
-		text, err := sd.other.PeekAnswer(cr.ctx, shortestWait)
+		text, err := sd.other.PeekAnswer(cr.env.ctx, shortestWait)
 		if err != nil {
 			return !errors.Is(err, process.ErrHang)
 		}
 		return do.EndsCase(cr.said(sd.other, text))
 	}
-	_, err := sd.awaitLine(cr.environment, wait, func() bool { return hangs || decided() })
+	_, err := sd.awaitLine(cr.env, wait, func() bool { return hangs || decided() })
 	if errors.Is(err, process.ErrHang) && decided() {
 		return cr.answer(sd.other, do.Other, nil, 0)
 	}
@@ -222,7 +222,7 @@ func (cr *caseRun) await(do judge.Await) (any, error) {
 func (cr *caseRun) answer(sd *side, st scenario.Step, err error, waited time.Duration) (any, error) {
 	text := ""
 	if err == nil {
-		text, err = sd.ReadAnswer(cr.ctx, cr.timeout)
+		text, err = sd.ReadAnswer(cr.env.ctx, cr.env.timeout)
 	}
 	if err != nil {
 		return cr.noAnswer(sd, err, waited)
@@ -242,7 +242,7 @@ func (cr *caseRun) said(sd *side, text string) fact.Answer {
 
 // noAnswer returns why the side has not answered.
 func (cr *caseRun) noAnswer(sd *side, err error, waited time.Duration) (any, error) {
-	if errors.Is(err, process.ErrCut) || cr.ctx.Err() != nil { // the runner itself may have killed it
+	if errors.Is(err, process.ErrCut) || cr.env.ctx.Err() != nil { // the runner itself may have killed it
 		return nil, process.ErrCut
 	}
 	f := sd.noAnswer(err, waited)
@@ -258,7 +258,7 @@ func (cr *caseRun) noAnswer(sd *side, err error, waited time.Duration) (any, err
 // lookAt returns what has changed since the runner last looked.
 func (cr *caseRun) lookAt(do judge.Look) (any, error) {
 	if do.Again {
-		if cr.ctx.Err() != nil {
+		if cr.env.ctx.Err() != nil {
 			return nil, process.ErrCut
 		}
 		time.Sleep(time.Millisecond)
@@ -294,7 +294,7 @@ func (cr *caseRun) makeFolder() (dir string, err error) {
 	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {
 		mode = 0o777
 	}
-	if dir, err = os.MkdirTemp(cr.folder, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid())); err == nil {
+	if dir, err = os.MkdirTemp(cr.env.folder, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid())); err == nil {
 		err = os.Chmod(dir, mode)
 	}
 	return dir, err

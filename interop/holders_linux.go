@@ -78,14 +78,14 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 	if before {
 		limit = min(expectedHang, limit)
 	}
-	held, err = awaitFree(cr.ctx, files, limit)
+	held, err = awaitFree(cr.env.ctx, files, limit)
 	if err != nil || len(held) == 0 || !before {
 		return held, false, err
 	}
 	if mayHold() {
 		return held, true, nil
 	}
-	held, err = awaitFree(cr.ctx, held, cr.limit()) // it was closed in the meantime
+	held, err = awaitFree(cr.env.ctx, held, cr.limit()) // it was closed in the meantime
 	return held, false, err
 }
 
@@ -94,19 +94,19 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 // earlier case.
 func (cr *caseRun) findHolder(file *witness.File) (*fact.StillOpen, error) {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
-	if _, known := cr.holders.Load(cr.A.Name); known {
+	if _, known := cr.env.holders.Load(cr.A.Name); known {
 		order = roles
 	}
 	where := witness.Holder(file.FileID, cr.sides[scenario.RoleA].Pid, cr.sides[scenario.RoleB].Pid)
 	var until scenario.Role // with whose end the file is closed
 	for _, role := range order {
 		_ = cr.sides[role].Close() // it has answered "end": how it ends now does not matter
-		if held, err := awaitFree(cr.ctx, []*witness.File{file}, process.Grace); err == nil && len(held) == 0 {
+		if held, err := awaitFree(cr.env.ctx, []*witness.File{file}, process.Grace); err == nil && len(held) == 0 {
 			until = role
 			break
 		}
 	}
-	if cr.ctx.Err() != nil {
+	if cr.env.ctx.Err() != nil {
 		return nil, process.ErrCut
 	}
 	return &fact.StillOpen{File: nameOf(file), Until: until, Where: cmp.Or(where, "somewhere")}, nil
@@ -117,11 +117,11 @@ func (cr *caseRun) findHolder(file *witness.File) (*fact.StillOpen, error) {
 // one of the peers has already left a file open in an earlier case.
 func (cr *caseRun) limit() time.Duration {
 	for _, sd := range cr.sides {
-		if _, known := cr.holders.Load(sd.Peer.Name); known {
-			return min(200*time.Millisecond, cr.timeout)
+		if _, known := cr.env.holders.Load(sd.Peer.Name); known {
+			return min(200*time.Millisecond, cr.env.timeout)
 		}
 	}
-	return cr.timeout
+	return cr.env.timeout
 }
 
 // nudgeEvery is how often awaitFree makes the kernel look for unreachable sockets.
