@@ -22,9 +22,9 @@ type descriptorTable struct {
 }
 
 type receivedFD struct {
-	Receipt
-	seenFile               // valid if err is 0, except for fd, which is the current value, if the program has moved it
-	err      syscall.Errno // why the file could not be identified
+	receipt Receipt
+	seen    seenFile      // valid if err is 0, except for fd, which is the current value, if the program has moved it
+	err     syscall.Errno // why the file could not be identified
 
 	fixed bool // the other descriptors for the file are unknown, so it is found only at its own value
 }
@@ -143,17 +143,17 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 	var arrived []receivedFD
 	inodes := map[procfs.FileID]bool{}
 	for i, fd := range fds {
-		r := receivedFD{Receipt: Receipt{
+		r := receivedFD{receipt: Receipt{
 			Process: c.Process, Thread: c.Thread, Call: c.Name(), Socket: socket,
 			FD: fd, Index: i + 1, Count: len(fds), seq: c.seq,
 		}}
 		var err error
-		r.seenFile, err = identify(c.Thread, int(fd))
+		r.seen, err = identify(c.Thread, int(fd))
 		if errors.Is(err, unix.ENOENT) {
 			continue // another thread has closed it
 		}
 		_ = errors.As(err, &r.err)
-		inodes[r.id.FileID] = true
+		inodes[r.seen.id.FileID] = true
 		arrived = append(arrived, r)
 	}
 	th.table.add(c.Thread, arrived, inodes)
@@ -166,7 +166,7 @@ const maxTable = 512
 // contains, unless the table is too large.
 func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.FileID]bool) {
 	isNew := func(fd int32) bool {
-		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.fd == fd })
+		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.seen.fd == fd })
 	}
 	var open map[int]procfs.FileID
 	size, err := strconv.Atoi(status(tid).Field("FDSize"))
@@ -174,7 +174,7 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		open, err = openFiles(tid, inodes)
 	}
 	if open == nil || err != nil {
-		d.received = slices.DeleteFunc(d.received, func(r receivedFD) bool { return isNew(r.fd) })
+		d.received = slices.DeleteFunc(d.received, func(r receivedFD) bool { return isNew(r.seen.fd) })
 		for i := range arrived {
 			arrived[i].fixed = true
 		}
@@ -195,15 +195,15 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 	reused := map[procfs.FileID][]int32{} // by other descriptors for the file
 	for i := range d.received {
 		r := &d.received[i]
-		id := r.id.FileID
-		if inPlace[i] && (whole || len(s.free[id]) > len(d.others[id])) && !s.is(r, r.fd) {
+		id := r.seen.id.FileID
+		if inPlace[i] && (whole || len(s.free[id]) > len(d.others[id])) && !s.is(r, r.seen.fd) {
 			inPlace[i] = false
-			reused[id] = append(reused[id], r.fd)
+			reused[id] = append(reused[id], r.seen.fd)
 		}
 	}
 	var kept []receivedFD
 	for i, r := range d.received {
-		if files[r.id.FileID] && r.err == 0 && !inPlace[i] && !s.findMoved(&r, d.others[r.id.FileID]) {
+		if files[r.seen.id.FileID] && r.err == 0 && !inPlace[i] && !s.findMoved(&r, d.others[r.seen.id.FileID]) {
 			continue
 		}
 		kept = append(kept, r)
@@ -222,9 +222,9 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 func (d *descriptorTable) takeInPlace(open map[int]procfs.FileID) []bool {
 	inPlace := make([]bool, len(d.received))
 	for i, r := range d.received {
-		if id, ok := open[int(r.fd)]; ok && id == r.id.FileID {
+		if id, ok := open[int(r.seen.fd)]; ok && id == r.seen.id.FileID {
 			inPlace[i] = true
-			delete(open, int(r.fd))
+			delete(open, int(r.seen.fd))
 		}
 	}
 	return inPlace
@@ -255,15 +255,15 @@ func (s *search) is(r *receivedFD, fd int32) bool {
 		}
 		s.seen[fd] = now
 	}
-	return now.id == r.id && !r.replaced(now)
+	return now.id == r.seen.id && !r.seen.replaced(now)
 }
 
 // findMoved sets the value to which a received descriptor was moved, and removes it from free. The process had the
 // other descriptors for the file before. It returns false if the descriptor was not moved.
 func (s *search) findMoved(r *receivedFD, others []int32) bool {
-	id := r.id.FileID
+	id := r.seen.id.FileID
 	fds := s.free[id]
-	if r.fixed || r.id.name != "" || len(fds) <= len(others) {
+	if r.fixed || r.seen.id.name != "" || len(fds) <= len(others) {
 		return false
 	}
 	// Descriptors that are not new may still be the other ones.
@@ -271,7 +271,7 @@ func (s *search) findMoved(r *receivedFD, others []int32) bool {
 	if at < 0 {
 		return false
 	}
-	r.fd = fds[at]
+	r.seen.fd = fds[at]
 	s.free[id] = slices.Delete(fds, at, at+1)
 	return true
 }
@@ -280,7 +280,7 @@ func (s *search) findMoved(r *receivedFD, others []int32) bool {
 func (d *descriptorTable) update(tid int) error {
 	files := map[procfs.FileID]bool{}
 	for _, r := range d.received {
-		files[r.id.FileID] = true
+		files[r.seen.id.FileID] = true
 	}
 	open, err := openFiles(tid, files)
 	if err == nil {
@@ -381,16 +381,16 @@ func (t *tracer) report(th *thread, o StillOpen, errno syscall.Errno) {
 		return
 	}
 	for _, r := range th.table.received {
-		o.Process, o.Receipt = th.process, r.Receipt
+		o.Process, o.Receipt = th.process, r.receipt
 		switch {
 		case errno != 0:
-			o.File = File{FD: r.fd, Errno: errno}
+			o.File = File{FD: r.seen.fd, Errno: errno}
 		case r.err != 0:
-			o.File = File{FD: r.fd, Errno: r.err}
+			o.File = File{FD: r.seen.fd, Errno: r.err}
 		default:
-			o.File = t.lookup.file(th.tid, r.fd, true)
+			o.File = t.lookup.file(th.tid, r.seen.fd, true)
 		}
-		o.perhaps = r.id.Type == unix.S_IFCHR && r.id.name != "" || o.File.Name != r.name
+		o.perhaps = r.seen.id.Type == unix.S_IFCHR && r.seen.id.name != "" || o.File.Name != r.seen.name
 		found := o
 		t.o.StillOpen(&found)
 	}

@@ -305,14 +305,14 @@ func TestFollowReadsFewDetails(t *testing.T) {
 	const noThread = 1 << 30
 	null, zero := procfs.FileID{Ino: 1, Type: unix.S_IFCHR}, procfs.FileID{Ino: 2, Type: unix.S_IFCHR}
 	received := func(fd int32, id procfs.FileID) receivedFD {
-		return receivedFD{seenFile: seenFile{fd: fd, id: fileID{FileID: id}}}
+		return receivedFD{seen: seenFile{fd: fd, id: fileID{FileID: id}}}
 	}
 	table := &descriptorTable{received: []receivedFD{received(5, null), received(6, null), received(7, zero)}}
 	table.others = map[procfs.FileID][]int32{null: {8, 9}}
 	table.follow(noThread, map[procfs.FileID]bool{null: true}, map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
 	var kept []int32
 	for _, r := range table.received {
-		kept = append(kept, r.fd)
+		kept = append(kept, r.seen.fd)
 	}
 	if !slices.Equal(kept, []int32{5, 7}) || !slices.Equal(table.others[null], []int32{9, 10}) {
 		t.Errorf("received are %v, and others %v", kept, table.others)
