@@ -20,7 +20,7 @@ func index(fds []int) {
 	}
 }
 
-// A number of these lists is no descriptor.
+// The numbers in these lists are not descriptors.
 func tables(wanted []int) {
 	for i := range wanted {
 		if wanted[i] == -1 {
