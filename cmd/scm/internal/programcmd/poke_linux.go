@@ -222,7 +222,7 @@ func (o *pokeOptions) run(cmd *cobra.Command, args []string) (err error) {
 // isNameless reports whether a socket has no name that others could use.
 func isNameless(socket string) bool { return socket == "" || socket == "@" }
 
-// prepare checks the flags and reads the accepted findings. The server is the name of the program by default.
+// prepare checks the flags and reads the accepted findings. server is the default name of the program.
 func (o *pokeOptions) prepare(server string) error {
 	if o.name == "" {
 		o.name = filepath.Base(server)

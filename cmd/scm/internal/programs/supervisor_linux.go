@@ -107,7 +107,8 @@ func supervise(listen bool, command []string) error {
 	return nil
 }
 
-// say writes a line to the process that started the supervisor. If that has ended, standard input has too.
+// say writes a line to the process that started the supervisor. If that process has ended, standard input is at its
+// end.
 func say(event string, pid int, status unix.WaitStatus) {
 	_, _ = unix.Write(reportFD, fmt.Appendf(nil, "%s %d %d\n", event, pid, uint32(status)))
 }
