@@ -16,8 +16,8 @@ func KindOf[T any](parse func(text string) (T, bool)) Kind {
 	return func(text string) (any, bool) { return parse(text) }
 }
 
-// WordList returns the Kind of a comma-separated list of the given words. An empty list is
-// written as "-". The parsed value is a []string.
+// WordList returns a Kind for lists: the given words, separated by commas. An empty list is written as "-". The parsed
+// value is a []string.
 func WordList(words ...string) Kind {
 	return KindOf(func(text string) ([]string, bool) {
 		if text == "-" {
@@ -42,8 +42,8 @@ func isInteger(text string, least, most int64) bool {
 	return ok
 }
 
-// IntegerList returns the Kind of a comma-separated list of integers of the Kind item. The length
-// of the list is from least to most. An empty list is written as "-". The parsed value is a []int.
+// IntegerList returns a Kind for lists: integers of the Kind item, separated by commas. The length of the list is from
+// least to most. An empty list is written as "-". The parsed value is a []int.
 func IntegerList(item Kind, least, most int) Kind {
 	return KindOf(func(text string) ([]int, bool) {
 		if text == "-" {

@@ -118,7 +118,7 @@ func statusFlags(word string) string {
 }
 
 // findState adds a finding about a file whose state differs from the scenario. The finding is about the peer that is
-// known to have changed the file. If none is known, it is about the peer that the line names.
+// known to have changed the file or, if that is not known, about the peer that the line names.
 func (j *judge) findState(sd *side, st scenario.Step, format string, args ...any) {
 	if by, ok := j.changedBy[st.Act.Name]; ok {
 		j.findChange(by, st.Line, format, args...)

@@ -23,8 +23,8 @@ func (r *Result) shows(check, peer string) bool {
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It leaves verdicts other
 // than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky line and another one apply to
-// the same check of the same peer, the failure may be missing. So may one that is expected on some releases of Linux,
-// unless StrictKernel is set.
+// the same check of the same peer, the failure may be missing. A failure that is expected on some releases of Linux may
+// be missing too, unless StrictKernel is set.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

@@ -63,8 +63,8 @@ func Strict() peer.Library {
 	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
 }
 
-// Refusing returns a library without faults that supports no call that needs one of these words of can=, although it
-// claims them.
+// Refusing returns a library without faults that claims these words of can=, but supports no call that needs one of
+// them.
 func Refusing(words []string) peer.Library {
 	return library("refusing", func(sock int) peer.Socket { return &refusing{socket{fd: sock}, words} })
 }

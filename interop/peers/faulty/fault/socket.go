@@ -148,7 +148,7 @@ func (s *strict) Recv(r peer.Room) (peer.Received, error) {
 	return got, err
 }
 
-// refusing conforms to the contract, but supports no call that needs one of these words of can=.
+// refusing conforms to the contract, but does not support calls that need one of these words of can=.
 type refusing struct {
 	socket
 	words []string

@@ -10,8 +10,8 @@
 // (Library.More, Peer, Serve, FormatError, FormatFlags, FormatList) are for the peers in this repository, and may
 // change in any version.
 //
-// The loop is peer.go, the template that `scm interop new-peer go` prints. This file adds flags,
-// several buffers, and what else a library can report.
+// The loop is peer.go, the template that `scm interop new-peer go` prints. This file adds flags, several buffers, and
+// the other results that a library can report.
 //
 // The peer closes the socket, the descriptors that it passes to Send, and those that Recv returns. If the library takes
 // and returns values of type *os.File, keep them: the garbage collector closes those that are not reachable. A Socket
