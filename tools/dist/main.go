@@ -64,7 +64,7 @@ func write(dir string, archives []string) error {
 	if err != nil {
 		return err
 	}
-	// A reader of the layout takes its only image, and chooses the platform in it.
+	// Programs that read the layout use its only image, and select a platform in it.
 	return path.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "scm:" + version}))
 }
 
