@@ -104,7 +104,7 @@ var cloned = []uint64{
 }
 
 // replaced reports whether a descriptor is for another file now, although its fileID has not changed. A file system can
-// use the inode number of a file that no longer exists for another one.
+// reuse the inode number of a file that no longer exists.
 func (f *seenFile) replaced(now seenFile) bool {
 	const deleted = " (deleted)"
 	var unknown unix.StatxTimestamp
