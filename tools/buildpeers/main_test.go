@@ -27,7 +27,7 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
-// The user's own partners come with ours, and replace those of the same names.
+// The user's own partners are added to ours, and replace those of the same names.
 func TestReadPartners(t *testing.T) {
 	t.Setenv(peers.PartnersVariable, "")
 	ours, own, err := readPartners()
