@@ -307,7 +307,7 @@ func TestChosenCompiler(t *testing.T) {
 	startToys(t, "tap c", "CC=nosuch", "CGO_ENABLED=0").end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: c: CGO_ENABLED=0\n")
 }
 
-// What needs a compiler runs after the part that has installed one.
+// Parts that need a compiler run after the part that has installed one.
 func TestInstalledCompiler(t *testing.T) {
 	gcc := fdtest.Program(t, "gcc")
 	bin := binOf(t, "go", "printf", "sh", "mv")
