@@ -11,7 +11,7 @@ import (
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
-// What a run of difftest has compared, and what it lacks, is in its records, whatever it prints.
+// The records of a run of difftest contain what it has compared and what is missing, whatever it prints.
 func TestRunDifftest(t *testing.T) {
 	for _, c := range []struct {
 		name, records string
