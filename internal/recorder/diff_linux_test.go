@@ -736,7 +736,8 @@ func TestDiffConnections(t *testing.T) {
 	}
 }
 
-// What is still open is compared in each process that makes the same calls, even if another process is missing.
+// Descriptors that are still open are compared in each process that makes the same calls, even if another process is
+// missing.
 func TestDiffStillOpen(t *testing.T) {
 	receive := func(seq int, p *Process) Call {
 		c := receivedOne(amd64)
