@@ -169,14 +169,14 @@ func (f *Failures) Text(t Failure) string {
 	}
 	text := "\nfailed: " + t.Name + "\n"
 	all := slices.Collect(strings.Lines(strings.TrimSpace(t.Why)))
-	for _, l := range withoutMiddle(all, maxFailureLines/2, maxFailureLines/2) {
+	for _, l := range withoutMiddle(all, FailureLines/2, FailureLines/2) {
 		text += "    " + strings.TrimSuffix(l, "\n") + "\n"
 	}
 	return text + "    to run it again: " + t.Again + "\n\n"
 }
 
-// maxFailureLines limits what Failures shows of a test that is no case.
-const maxFailureLines = 30
+// FailureLines limits what Failures shows of a test that is no case.
+const FailureLines = 30
 
 // withoutMiddle returns this number of the first and last lines, and between them the number of the others.
 func withoutMiddle(lines []string, first, last int) []string {

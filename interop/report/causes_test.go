@@ -93,7 +93,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{Failure{Name: "one", Why: "no", Again: "go test ."}, "\nfailed: one\n    no\n    to run it again: go test .\n\n", 5},
 		{Failure{Name: "two"}, "", 0},
-		{Failure{Part: "other", Name: "three", Why: strings.Repeat("no\n", 99)}, "\nfailed: three\n    no\n", 5 + maxFailureLines},
+		{Failure{Part: "other", Name: "three", Why: strings.Repeat("no\n", 99)}, "\nfailed: three\n    no\n", 5 + FailureLines},
 		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines},
 		{Failure{Name: "five", Case: failed("a/b/stream/x/z", "x")}, "", 0},
 		{Failure{Name: "six", Case: failed("a/b/stream/x/z", "z")}, "\nfailed: six\n    z does not answer in time\n", 7 + ExampleLines/2},

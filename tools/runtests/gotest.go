@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -72,25 +74,28 @@ func (p *goPackage) at(name string) *goTest {
 	return p.tests[name]
 }
 
-// A tail keeps the beginning and the end of an output, to show with a failure.
-type tail struct{ first, last []string }
+// A tail keeps the beginning and the end of an output, as many lines as a failure shows.
+type tail struct {
+	first, last []string
+	left        int // lines between them
+}
 
-const mostLines = 30
-
-func (t *tail) add(text string) {
-	switch {
-	case len(t.first) < mostLines/2:
-		t.first = append(t.first, text)
-	default:
-		if t.last = append(t.last, text); len(t.last) > mostLines {
-			t.last = slices.Clone(t.last[len(t.last)-mostLines/2:])
-			t.last[0] = "…\n" + t.last[0]
-		}
+func (t *tail) add(line string) {
+	if len(t.first) < report.FailureLines/2 {
+		t.first = append(t.first, line)
+		return
+	}
+	if t.last = append(t.last, line); len(t.last) > report.FailureLines/2 {
+		t.last, t.left = t.last[1:], t.left+1
 	}
 }
 
 func (t *tail) String() string {
-	return strings.TrimRight(strings.Join(t.first, "")+strings.Join(t.last, ""), "\n")
+	middle := ""
+	if t.left > 0 {
+		middle = "… " + display.Plural(t.left, "more line") + "\n"
+	}
+	return strings.TrimRight(strings.Join(t.first, "")+middle+strings.Join(t.last, ""), "\n")
 }
 
 // take adds an event to the package.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/report"
 )
 
 // packageOf returns a package after events, each of which is an action, or an action and a test.
@@ -142,6 +143,16 @@ func TestTimeLimit(t *testing.T) {
 	p.at("").seconds = 61
 	if got := p.results(time.Minute, false); !strings.Contains(fmt.Sprint(got), "it reached the time limit of 1m0s") {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A failure says how much of a long output it leaves out.
+func TestLongOutput(t *testing.T) {
+	events := slices.Concat([]string{"start", "run A"}, slices.Repeat([]string{"says A: words"}, 1000), []string{"fail A", "fail"})
+	results := packageOf(events).results(time.Hour, false)
+	text := report.NewFailures(1).Text(report.Failure{Why: results[0].Why})
+	if strings.Count(text, "words") != report.FailureLines || !strings.Contains(text, "\n    … 970 more lines\n") {
+		t.Errorf("got %s", text)
 	}
 }
 
