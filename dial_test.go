@@ -262,7 +262,10 @@ var _ = Describe("DialPacket", func() {
 		Expect(client.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 
-		chdir(filepath.Dir(longPath())) // where the absolute path is too long
+		tooLong := filepath.Dir(path) + "/"
+		tooLong += strings.Repeat("d", len(unix.RawSockaddrUnix{}.Path)-len(tooLong+"/s")) // the absolute path has no space for its 0 byte
+		Expect(os.Mkdir(tooLong, 0o700)).To(Succeed())
+		chdir(tooLong)
 		withDeadline(ok(scm.DialPacket(ctx, "unixgram", "s", server.LocalAddr().String())))
 	})
 
@@ -629,6 +632,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
 		}
 		calls["WithContext"] = readsWithContext
+		calls["ReadFiles of no file"] = func(c *scm.Conn) error { return Third(c.ReadFiles(make([]byte, 1), 0)) }
 		for name, receive := range calls {
 			step(name)
 			a, b := pair(network)
@@ -644,7 +648,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			r := send()
 			strict = ok(scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn))
 			err = receive(strict)
-			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted no descriptor, got 1 descriptor"), name)
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError(MatchRegexp("^scm: wanted no descriptor, got (at least )?1 descriptor$")), name)
 			noWriterIsLeft(r)
 			Expect(a.Write([]byte("y"))).To(Equal(1), "bytes still arrive")
 			receives(strict, "y")

@@ -272,7 +272,7 @@ type netSocket interface {
 	syscall.Conn
 }
 
-// sleep waits for pause. If ctx is done first it returns ctx's error.
+// sleep waits for pause. If ctx is done by then, it returns ctx's error.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -280,6 +280,6 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return nil
+		return ctx.Err() // after a pause of the process, both can be ready
 	}
 }
