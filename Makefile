@@ -10,7 +10,7 @@
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PEERS=few  the same, but run those that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
-#   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
+#   SLOW=N     multiply the time limits of packages (20 minutes) and of some tests, on a slow or busy machine
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GO=…       the go command
 #   CC=…       the C compiler, as for go build. It must work. Without CC and a compiler in PATH, what needs one is skipped
@@ -190,7 +190,7 @@ fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 
 # The proofs, which nothing imports.
 proof-%:
-	@$(MAKE) -C proof $*
+	@$(MAKE) -C proof $* $(KERNEL:%=KERNEL='$(abspath $(KERNEL))')
 
 clean: ## seconds: remove build/
 	rm -rf build
