@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// MakeVariables are the variables of both Makefiles and of tools/runtests that a caller can set, except CI. make
+// MakeVariables are the variables of both Makefiles and of tools/runtests that choose what runs, except CI. make
 // exports those that it is called with.
 var MakeVariables = []string{
 	"SETUP", "PEERS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",

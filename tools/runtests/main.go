@@ -9,14 +9,14 @@
 //
 // It reads test results from go test -json, from the records of internal/testrecord, and from TAP. Each part has its
 // own process group, log in RESULTS, and TMPDIR, which is removed at the end. Every ten seconds, runtests prints the
-// progress of the parts. It prints each failure as it occurs, but only the first case of each cause, and the table of
-// partners once all specs with them have run. At the end, it prints the counts of each part, what failed, was skipped
-// or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS, which is
-// build/test unless the environment sets it.
+// progress of the parts. It prints the first failures of each part when their package ends, but only the first case of
+// each cause, and the table of partners once all specs with them have run. At the end, it prints the counts of each
+// part, what failed, was skipped or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for
+// JUnit, PLAN.xml to RESULTS, which is build/test unless the environment sets it.
 //
-// runtests sends the first SIGINT or SIGTERM to every part, and the second too. Twenty seconds after the first, it
-// kills the parts. It prints the results so far in any case. If nothing reads its output, as in make test | head, it
-// sends SIGTERM to the parts.
+// runtests sends each SIGINT, SIGTERM or SIGHUP to every part. Twenty seconds after the first, it kills the parts. It
+// prints the results so far in any case. If nothing reads its output, as in make test | head, it sends SIGTERM to the
+// parts.
 package main
 
 import (
@@ -178,12 +178,12 @@ func temporary(dir string) (string, error) {
 	return made, err
 }
 
-// lock waits until no other run holds the lock, because both would write the same files. The kernel releases the lock
-// when the process ends.
+// lock waits until no other run holds the lock, because both would write the same files, such as the list of partners.
+// The kernel releases the lock when the process ends.
 func (r *run) lock(signals <-chan os.Signal) error {
 	name := "build/tests.lock"
-	if strings.HasPrefix(r.plan, "proof-") {
-		name = "build/" + r.plan + ".lock"
+	if strings.HasPrefix(r.plan, "proof-bsd") { // can run beside the others
+		name = "build/proof-bsd.lock"
 	}
 	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o666)
 	if err != nil {

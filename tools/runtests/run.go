@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -187,7 +188,7 @@ func (r *run) finish(p *running) {
 	case p.skipped != "":
 		t := test{Name: p.Name, State: skipped, Why: p.skipped}
 		if p.NeedsC && r.noC != "" && r.noC != noCgo {
-			t.Missing = "C compiler"
+			t.Missing = fdtest.Compiler
 		}
 		p.tests = []test{t}
 		if inCI {

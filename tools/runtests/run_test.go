@@ -564,6 +564,8 @@ func TestAgain(t *testing.T) {
 		{part{Env: []string{"X=1"}}, test{Package: module, Name: ""}, "X=1 go test ."},
 		{part{Dir: "proof"}, test{Name: "difftest"}, "go test -C proof ./..."},
 		{part{Command: []string{"make", "lint-go"}}, test{}, "make lint-go"},
+		{part{Command: makeC("test"), TAP: true}, test{}, "make -C csrc test"},
+		{bsd("bsd-user", "1000"), test{Package: module, Name: "A"}, "make proof-bsd KERNEL=FILE"},
 	} {
 		if c.part.Packages = []string{"./..."}; c.part.Command != nil {
 			c.part.Packages = nil

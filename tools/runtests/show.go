@@ -20,9 +20,12 @@ import (
 func (p *running) again(t test) string {
 	if len(p.Packages) == 0 {
 		if p.TAP {
-			return "make -C csrc check"
+			return "make -C csrc " + p.Command[len(p.Command)-1]
 		}
 		return strings.Join(p.Command, " ")
+	}
+	if p.Exec != "" { // Linux cannot run the test program
+		return "make proof-bsd KERNEL=FILE"
 	}
 	command := strings.Join(append(slices.Clone(p.Env), "go test"), " ")
 	if p.Dir != "" {

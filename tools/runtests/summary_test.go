@@ -57,7 +57,6 @@ func TestSummary(t *testing.T) {
 		{"nothing but skips", []*outcome{on("cgo", one(skipped))}, 0, "\nfailed: nothing ran\n0 passed, 1 failed, 1 skipped\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inCI = false
 			var text strings.Builder
 			s := summary{title: "make test", parts: c.parts, least: c.least}
 			if status := s.print(&text); (status == 0) != c.ok || !strings.HasSuffix(text.String(), c.want) {
