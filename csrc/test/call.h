@@ -21,7 +21,7 @@ ssize_t call(int which, int sock, struct scm_message *m, int flags);
 void call_checked(const char *file, int line, int which, int sock, struct scm_message *m, int flags,
     long long want);
 
-/* Check that these are the credentials of this process or, if received is 0, that they are unset. */
+/* Check that these are the credentials of this process or, if received is 0, unset ones. */
 #define CHECK_CRED(cred, received) check_cred(__FILE__, __LINE__, cred, received)
 void check_cred(const char *file, int line, const struct scm_cred *cred, int received);
 struct scm_cred myself(void);
