@@ -19,6 +19,7 @@ include tools/common.mk
 
 PEERS ?=
 RUN ?=
+KERNEL ?=
 AS_USER ?=
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
