@@ -18,6 +18,7 @@
 include tools/common.mk
 
 PEERS ?=
+$(if $(filter-out all few,$(PEERS)),$(error PEERS is $(PEERS); want all or few))
 RUN ?=
 KERNEL ?=
 AS_USER ?=

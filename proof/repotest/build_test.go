@@ -278,6 +278,14 @@ esac
 		}
 	})
 
+	It("rejects a value of PEERS that it does not know", func() {
+		cmd := exec.Command("make", "-n", "interop", "PEERS=al")
+		cmd.Env = fdtest.WithoutMake()
+		out, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(HaveSuffix("PEERS is al; want all or few.  Stop.\n"))
+	})
+
 	Describe("of the C library", func() {
 		var to string
 		var c csrc
