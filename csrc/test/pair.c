@@ -28,40 +28,6 @@ one(int type)
 }
 
 static void
-sent_stays_open(int type)
-{
-	int file = raw_file();
-	int before;
-	int sv[2];
-
-	raw_pair(type, sv);
-	before = open_count();
-	CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
-	CHECK_EQ(open_count(), before);
-	CHECK_EQ(lseek(file, 0, SEEK_CUR), 0);
-	raw_close(1, &file);
-	raw_close(2, sv);
-}
-
-/* A socket can be sent on itself. */
-static void
-own_socket(int type)
-{
-	char byte;
-	int fd;
-	int sv[2];
-
-	raw_pair(type, sv);
-	CHECK_EQ(write_fd(sv[0], "", 1, sv[0]), 1);
-	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
-	CHECK_EQ(write(fd, "x", 1), 1);
-	CHECK_EQ(read(sv[1], &byte, 1), 1);
-	CHECK_EQ(byte, 'x');
-	raw_close(1, &fd);
-	raw_close(2, sv);
-}
-
-static void
 bytes_only(int type)
 {
 	char buf[16];
@@ -142,8 +108,6 @@ int
 main(void)
 {
 	check_run_types("SDQ", "pair/one", one);
-	check_run_types("SDQ", "pair/sent-stays-open", sent_stays_open);
-	check_run_types("SDQ", "pair/own-socket", own_socket);
 	check_run_types("SDQ", "pair/bytes-only", bytes_only);
 	check_run_types("SDQ", "pair/short-read", short_read);
 	check_run_types("SQ", "pair/end", end);

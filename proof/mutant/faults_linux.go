@@ -34,7 +34,7 @@ var faults = []Fault{
 		Edits: []Edit{{"csrc/read_fd.c", "\t\tif (m.nfds == 1)\n\t\t\tscm_close_keep_errno(one);\n", ""}}},
 	{What: "excess descriptors are closed twice", Field: "argument 0",
 		Edits: []Edit{{"csrc/private.h", "\t(void)syscall(SYS_close, fd);\n", "\t(void)syscall(SYS_close, fd);\n\t(void)syscall(SYS_close, fd);\n"}}},
-	{What: "the descriptor that was sent is closed", Row: "pair pair/sent-stays-open",
+	{What: "the descriptor that was sent is closed", Row: "pair pair/one",
 		Walk:  "closed descriptors: ",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg(fd, &msg, 0);", "\tssize_t n = scm_sendmsg(fd, &msg, 0);\n\tclose(sendfd);\n\treturn n;"}}},
 	{What: "cmsg_len counts the padding", Often: Rows, Row: "control control/every-count",
