@@ -303,25 +303,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})
 	}
 
-	It("ReadFiles fails with EINVAL, and receives nothing, if Config.Expect requires more files than its limit", func() {
-		e := scm.Expect{Min: 2, Max: 3}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
-		sent := pipes(2)
-		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
-		for want, read := range map[string]func() error{
-			"scm: Expect requires at least 2 and at most 3 descriptors, but the call receives at most 1": func() error {
-				return Third(b.ReadFiles(make([]byte, 1), 1))
-			},
-			"scm: Expect requires at least 2 and at most 3 descriptors, but the call receives at most 0": func() error {
-				return Third(b.ReadBuffers([][]byte{make([]byte, 1)}, 0))
-			},
-		} {
-			Expect(read()).To(And(opFails("read", unix.EINVAL), MatchError(HaveSuffix(want))))
-		}
-		Expect(b.RecvFile()).Error().To(opFails("read", unix.EINVAL))
-		receives(b, "x", sent...)
-	})
-
 	It("ReadFDs returns close-on-exec descriptors in order, and leaves the rest of fds unchanged", func() {
 		a, b := pair(network)
 		for _, n := range []int{0, 1, 3, scm.MaxFDs} {

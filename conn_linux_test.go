@@ -557,32 +557,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
-	It("NewConn unwraps a Conn, a struct that embeds one, and types with a NetConn method, and returns the same socket with the new Config", func() {
-		theirs, far := netConn()
-		inner := ok(scm.NewConn(theirs))
-		for name, c := range map[string]net.Conn{
-			"a *net.UnixConn":                 theirs,
-			"a *Conn":                         inner,
-			"a struct that embeds a *Conn":    embedsPointer{inner, ""},
-			"a NetConn that returns a Conn":   wrapper{nil, inner},
-			"a NetConn that returns net's":    wrapper{nil, theirs},
-			"two NetConns":                    wrapper{nil, &wrapper{nil, inner}},
-			"a NetConn that returns a struct": wrapper{nil, embedsPointer{inner, ""}},
-		} {
-			before := fdtest.Take()
-			c, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}.NewConn(c)
-			Expect(err).NotTo(HaveOccurred(), name)
-			Expect(c.UnixConn).To(BeIdenticalTo(theirs), name)
-			Expect(before.NewSince()).To(BeEmpty(), name)
-			for range 2 {
-				Expect(far.Write([]byte("x"))).To(Equal(1))
-			}
-			Expect(Third(c.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}), name)
-			Expect(Third(inner.ReadFiles(make([]byte, 1), 1))).To(Succeed(), "%s: the Conn keeps its own Config", name)
-		}
-	})
-
-	It("NewConn keeps the Expect, and nothing else, of the *Conn that its argument is or leads to, and Config.NewConn replaces it", func() {
+	It("NewConn keeps the Expect, and nothing else, of the *Conn that its argument is or leads to, Config.NewConn replaces it, and both return the same socket", func() {
 		theirs, far := netConn()
 		strict := ok(scm.Config{Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}, KeepTruncated: true}.NewConn(theirs))
 		sent := pipes(1)[0]
@@ -596,11 +571,14 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			"a NetConn that returns a struct": wrapper{nil, embedsPointer{strict, ""}},
 		} {
 			step(name)
-			kept := ok(scm.NewConn(c))
+			before := fdtest.Take()
+			kept, plain := ok(scm.NewConn(c)), ok(scm.Config{}.NewConn(c))
+			Expect(before.NewSince()).To(BeEmpty())
+			Expect([]*net.UnixConn{kept.UnixConn, plain.UnixConn}).To(HaveEach(BeIdenticalTo(theirs)))
 			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
 			Expect(Third(kept.ReadFiles(make([]byte, 1), 1))).To(MatchError("scm: wanted a socket, got a pipe (read end)"))
 			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
-			receives(ok(scm.Config{}.NewConn(c)), "x", sent)
+			receives(plain, "x", sent)
 		}
 		for name, c := range map[string]net.Conn{"a NetConn that skips the Conn": wrapper{strict, strict.NetConn()}, "the socket": theirs} {
 			step(name)

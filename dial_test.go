@@ -435,6 +435,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if isPacket {
 			Expect(receiving["Recv"](b)).To(impossible)
 		}
+		Expect(Third(b.ReadBuffers([][]byte{make([]byte, 1)}, 0))).To(And(opFails("read", unix.EINVAL), MatchError(HaveSuffix("receives at most 0"))))
 		m, payload, err := recv(b, 3, 0)
 		Expect(payload, err).To(Equal("x"))
 		Expect(m.NFD).To(Equal(2))

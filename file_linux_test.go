@@ -555,7 +555,7 @@ var _ = Describe("NewFile", func() {
 		Expect(locked()).To(BeFalse(), "any close of the file removes them")
 	})
 
-	It("leaves the descriptor open for the caller on error", func() {
+	It("leaves the descriptor open and unchanged for the caller on error", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
 			Expect(file).To(BeNil())
@@ -577,9 +577,9 @@ var _ = Child("new-file", func([]string) {
 	}
 	early := polls()
 	var p [2]int
-	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
+	Expect(unix.Pipe2(p[:], unix.O_NONBLOCK)).To(Succeed())
 	// it is kept out of the poller, for which NewFile needs another descriptor
-	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0))
+	device := ok(unix.Open("/dev/random", unix.O_RDONLY, 0))
 	regular := ok(unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 
 	// withFree would create the poller.
@@ -595,6 +595,7 @@ var _ = Child("new-file", func([]string) {
 	fails := func(fd int) {
 		Expect(Second(scm.NewFile(fd, ""))).To(MatchError(unix.EMFILE))
 		Expect(openBelow(32)).To(Equal(before))
+		Expect(fdtest.CloseOnExec(fd)).To(BeFalse(), "it is unchanged")
 	}
 	fails(device)
 	file := ok(scm.NewFile(regular, "needs no descriptor")) // its finalizer does not run: the garbage collector is off

@@ -103,17 +103,6 @@ func withFree(free int, call func()) {
 	}
 }
 
-var _ = It("NewFile does not change the descriptor if the descriptor table is full", func() {
-	RunChild(ChildCommand("newfile-nofile"))
-})
-
-var _ = Child("newfile-nofile", func([]string) {
-	fd := ok(unix.EpollCreate1(0)) // which NewFile would renumber
-	withFree(0, func() { Expect(Second(scm.NewFile(fd, "epoll"))).To(MatchError(unix.EMFILE)) })
-	Expect(fdtest.IsOpen(fd)).To(BeTrue())
-	Expect(fdtest.CloseOnExec(fd)).To(BeFalse())
-})
-
 var _ = It("a file that was received as descriptor 1 or 2 is renumbered, so that EPIPE does not raise SIGPIPE", func() {
 	RunChild(ChildCommand("without-output"))
 })
