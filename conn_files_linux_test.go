@@ -191,7 +191,7 @@ var _ = Child("conn-nofile", func(args []string) {
 			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
 			var n int
 			var files []*os.File
-			withFree(c.free, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
+			fdtest.WithFree(c.free, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
 			Expect(n).To(Equal(3), c.sent)
 			if c.received == "" {
 				Expect(err).NotTo(HaveOccurred(), c.sent)
@@ -212,12 +212,12 @@ var _ = Child("conn-nofile", func(args []string) {
 		// both need one more descriptor
 		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} {
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
-			withFree(1, func() { err = receiving[call](b) })
+			fdtest.WithFree(1, func() { err = receiving[call](b) })
 			Expect(err).To(opFails("read", unix.EMFILE), call)
 		}
 		Expect(a.SendFile("x", kinds['r'])).To(Succeed())
 		var f *os.File
-		withFree(1, func() { f, err = b.RecvFile() })
+		fdtest.WithFree(1, func() { f, err = b.RecvFile() })
 		Expect(f.Close(), err).To(Succeed())
 		Expect(before.NewSince()).To(BeEmpty())
 	}
@@ -362,7 +362,7 @@ var _ = Child("files-nofile", func([]string) {
 	for _, sent := range [][]*os.File{{random, r, r}, {r, random, r}, {r, r, random}} {
 		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
-		withFree(3, func() {
+		fdtest.WithFree(3, func() {
 			Expect(b.Recv(&m, 0)).To(Succeed())
 			Expect(m.NFD).To(Equal(3))
 			files, err := m.Files()

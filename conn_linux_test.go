@@ -743,7 +743,7 @@ var _ = Child("newconn-nofile", func([]string) {
 	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0))
 	before := fdtest.Take()
 	for free := range 3 {
-		withFree(free, func() {
+		fdtest.WithFree(free, func() {
 			Expect(Third(scm.Pair("unix"))).To(opFails("pair", unix.EMFILE))
 			if free < 2 { // one duplicate for package os, and one for package net
 				Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))

@@ -145,13 +145,10 @@ var _ = It("Enforce accepts a memfd that cannot be sealed as soon as the process
 var _ = Child("full-table", func([]string) {
 	plain := ok(unix.MemfdCreate("plain", unix.MFD_CLOEXEC))
 	sealed := ok(memfd(unix.F_SEAL_SHRINK)())
-	inFullTable := func(kind scm.Kind, fd int) error {
-		var limit unix.Rlimit
-		Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	inFullTable := func(kind scm.Kind, fd int) (err error) {
 		fds := copies(fd)
-		Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max})).To(Succeed())
-		defer func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }()
-		return single(kind).Enforce(fds)
+		fdtest.WithFree(0, func() { err = single(kind).Enforce(fds) })
+		return err
 	}
 	for _, kind := range []scm.Kind{scm.KindMemfd, scm.KindRegular} {
 		Expect(inFullTable(kind, plain)).To(And(MatchError(unix.EMFILE), MatchError(HaveSuffix("one that could not be examined: memfd_create: too many open files"))))

@@ -582,7 +582,7 @@ var _ = Child("new-file", func([]string) {
 	device := ok(unix.Open("/dev/random", unix.O_RDONLY, 0))
 	regular := ok(unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 
-	// withFree would create the poller.
+	// fdtest.WithFree would create the poller.
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32, Max: 32})).To(Succeed())
 	var fill []int
 	for err := error(nil); err == nil; {

@@ -73,36 +73,6 @@ func inherited(fd int) bool {
 	return strings.Contains(out, fmt.Sprintln(id))
 }
 
-// A child process fills its descriptor table, because the limit would affect the suite too.
-
-// withFree runs call while the descriptor table has only a few free entries.
-func withFree(free int, call func()) {
-	GinkgoHelper()
-	var limit unix.Rlimit
-	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-	open := fdtest.Open()
-	low := unix.Rlimit{Cur: uint64(open[len(open)-1] + 1 + free), Max: limit.Max}
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &low)).To(Succeed())
-	var fill []int
-	for {
-		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			Expect(err).To(MatchError(unix.EMFILE))
-			break
-		}
-		fill = append(fill, fd)
-	}
-	keep := len(fill) - free
-	for _, fd := range fill[keep:] {
-		Expect(unix.Close(fd)).To(Succeed())
-	}
-	call()
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-	for _, fd := range fill[:keep] {
-		Expect(unix.Close(fd)).To(Succeed())
-	}
-}
-
 var _ = It("a file that was received as descriptor 1 or 2 is renumbered, so that EPIPE does not raise SIGPIPE", func() {
 	RunChild(ChildCommand("without-output"))
 })
@@ -128,7 +98,7 @@ var _ = Child("without-output", func([]string) {
 	}
 	for _, fd := range []int{1, 2} {
 		Expect(unix.Dup3(FDOf(w), fd, 0)).To(Succeed())
-		withFree(0, func() { Expect(Second(scm.NewFile(fd, "x"))).To(MatchError(unix.EMFILE)) })
+		fdtest.WithFree(0, func() { Expect(Second(scm.NewFile(fd, "x"))).To(MatchError(unix.EMFILE)) })
 		Expect(fdtest.CloseOnExec(fd)).To(BeFalse(), "NewFile leaves it unchanged on error")
 		f := moved(ok(scm.NewFile(fd, "x")), w)
 		if fd == 2 {
@@ -156,7 +126,7 @@ var _ = Child("without-close-range", func([]string) {
 		"RecvConn":    func() error { return Second(b.RecvConn()) },
 		"framed.Read": func() error { return Second(framed.NewReader(b, framed.Limits{Waiting: 2}).Read(p)) },
 		"a full descriptor table": func() (err error) {
-			withFree(3, func() { err = Third(b.ReadFiles(p, 3)) })
+			fdtest.WithFree(3, func() { err = Third(b.ReadFiles(p, 3)) })
 			return err
 		},
 	} {
@@ -176,7 +146,7 @@ var _ = Child("nofile-recv", func(args []string) {
 	} {
 		f.sends("x", sent...)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, c.room)}
-		withFree(c.free, func() { Expect(scm.Recv(f.b, &m, 0)).To(Succeed()) })
+		fdtest.WithFree(c.free, func() { Expect(scm.Recv(f.b, &m, 0)).To(Succeed()) })
 		got := fmt.Sprintf("%d free, room for %d: N=%d NFD=%d Flags=%#x", c.free, c.room, m.N, m.NFD, m.Flags)
 		flags := unix.MSG_CTRUNC
 		if c.want == len(sent) {
@@ -200,7 +170,7 @@ var _ = Child("nofile-read", func(args []string) {
 		p := make([]byte, 1)
 		var n, fd int
 		var err error
-		withFree(c.free, func() { n, fd, err = scm.ReadFD(f.b, p) })
+		fdtest.WithFree(c.free, func() { n, fd, err = scm.ReadFD(f.b, p) })
 		Expect(n).To(Equal(1))
 		Expect(string(p)).To(Equal("x"))
 		if c.lost {

@@ -230,7 +230,7 @@ var _ = Child("stale-nofile", func(args []string) {
 	for ; refused < 10; refused++ {
 		var l closer
 		var err error
-		withFree(refused, func() { l, err = listenAny(context.Background(), scm.Config{}, args[0], args[1]) })
+		fdtest.WithFree(refused, func() { l, err = listenAny(context.Background(), scm.Config{}, args[0], args[1]) })
 		if err == nil {
 			Expect(l.Close()).To(Succeed())
 			break

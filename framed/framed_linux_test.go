@@ -40,7 +40,7 @@ func TestReadReportsAFullDescriptorTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		var err error
-		withFree(t, sent-1, func() { _, err = r.Read(make([]byte, 1)) })
+		fdtest.WithFree(sent-1, func() { _, err = r.Read(make([]byte, 1)) })
 		var truncated *scm.TruncatedError
 		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "Limits") {
 			t.Errorf("%d sent: got %v, want a TruncatedError with EMFILE", sent, err)
@@ -93,24 +93,4 @@ func TestTakeUpToFindsTheFilesOfALongMessage(t *testing.T) {
 			t.Errorf("message %d: got %d files, %v; want %[1]d", n, len(got), err)
 		}
 	}
-}
-
-// withFree runs call while the process can open n descriptors and no more.
-func withFree(t *testing.T, n int, call func()) {
-	t.Helper()
-	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
-	var limit unix.Rlimit
-	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	full := limit
-	var fds []int
-	for range n + 1 {
-		fd, err := unix.Dup(0)
-		must(t, err)
-		fds = append(fds, fd)
-		full.Cur = uint64(fd) // the lowest descriptor that cannot be opened
-	}
-	scm.CloseFDs(fds...)
-	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &full))
-	call()
-	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 }

@@ -14,7 +14,6 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
@@ -64,15 +63,12 @@ var _ = It("RecvFiles and Recv reject a message if the descriptor table is full,
 	f.Own(random)
 	Expect(wire.Python.Send(f.a, "", f.file(""), random)).To(Succeed())
 	Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
-	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
-	var limit unix.Rlimit
-	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-	free := []int{ok(unix.Dup(0)), ok(unix.Dup(0)), ok(unix.Dup(0))}
-	scm.CloseFDs(free...)
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free[2]), Max: limit.Max})).To(Succeed())
-	_, _, noFile := wire.RecvFiles(wire.Python, f.b)
-	_, fds, err := wire.Python.Recv(f.b)
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	var noFile, err error
+	var fds []int
+	fdtest.WithFree(2, func() {
+		_, _, noFile = wire.RecvFiles(wire.Python, f.b)
+		_, fds, err = wire.Python.Recv(f.b)
+	})
 	Expect(noFile).To(And(MatchError(unix.EMFILE), MatchError(HavePrefix("wire: python: descriptor 1: "))))
 	Expect(err).To(beFormatError(wire.Python, "the descriptor table of this process is full"))
 	Expect(fds).To(BeEmpty())
