@@ -81,8 +81,7 @@ func TestGarbageFromTheSuccessor(t *testing.T) {
 				ready(t, a)
 				s := successorOf(t, a.path)
 				if instead != "hello" {
-					s.sends(hello(timeLimit))
-					s.gets("sockets")
+					s.prepares("")
 				}
 				if instead == "going" {
 					s.sends(message{Type: "ready"})
@@ -130,17 +129,13 @@ func TestAbortWithLostDescriptors(t *testing.T) {
 func TestMoreDescriptorsThanCounted(t *testing.T) {
 	noLeak(t)
 	p := newPredecessor(t)
-	started := make(chan error, 1)
-	go func() {
-		_, err := Start(patient(t), p.path)
-		started <- err
-	}()
-	s := play(t, must(p.control.AcceptConn()))
+	s, started := p.starts(Config{})
 	s.gets("hello")
 	m, conns := p.sockets()
 	m.Descriptors = len(conns)
 	s.sendsRaw(string(must(json.Marshal(m))), append(conns, os.Stdin)...)
-	wantError(t, <-started, "received more than the 2 descriptors of a message")
+	_, err := started()
+	wantError(t, err, "received more than the 2 descriptors of a message")
 }
 
 // The successor closes the connection without having read go, which the kernel reports as ECONNRESET.
@@ -149,8 +144,7 @@ func TestResetAfterGo(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	ready(t, a)
 	s := successorOf(t, a.path)
-	s.sends(hello(timeLimit))
-	s.gets("sockets")
+	s.prepares("")
 	s.sends(message{Type: "ready"})
 	eventually(t, "go is in the queue", func() bool { return unread(s.conn) > 0 })
 	s.close()
@@ -166,18 +160,11 @@ func TestGarbageFromThePredecessor(t *testing.T) {
 	for _, g := range garbage {
 		t.Run(g.what+" instead of sockets", func(t *testing.T) {
 			p := newPredecessor(t)
-			started := make(chan error, 1)
-			var b *Process
-			go func() {
-				var err error
-				b, err = Start(patient(t), p.path)
-				started <- err
-			}()
-			s := play(t, must(p.control.AcceptConn()))
+			s, started := p.starts(Config{})
 			s.gets("hello")
 			g.send(s)
 			if !g.ends {
-				if err := <-started; err == nil {
+				if _, err := started(); err == nil {
 					t.Error("Start succeeds")
 				}
 				return
@@ -186,7 +173,8 @@ func TestGarbageFromThePredecessor(t *testing.T) {
 			s.gets("hello")
 			m, conns := p.sockets()
 			s.sends(m, conns...)
-			if err := <-started; err != nil {
+			b, err := started()
+			if err != nil {
 				t.Fatal(err)
 			}
 			s.letsServe(b, false)

@@ -37,10 +37,6 @@ func TestMain(m *testing.M) {
 	reexec.Register("server", runServer)
 	reexec.Register("paused", runPaused)
 	reexec.Register("exits", func([]string) { os.Exit(3) })
-	reexec.Register("gives up", func(args []string) {
-		must(Start(context.Background(), args[0])).Fail(errors.New("no memory"))
-		os.Exit(3)
-	})
 	reexec.Main()
 	fdleak.Main(m)
 }
@@ -256,11 +252,17 @@ func (s *script) gets(kind string) (m message) {
 	return m
 }
 
+// prepares plays a successor of the unit until it has received the sockets.
+func (s *script) prepares(unit string) {
+	s.t.Helper()
+	s.sends(hello(unit))
+	s.gets("sockets")
+}
+
 // takesOver plays a successor of the unit until it has received go, which it returns.
 func (s *script) takesOver(unit string) message {
 	s.t.Helper()
-	s.sends(message{Type: "hello", Versions: []int{version}, Needs: timeLimit.Milliseconds(), Unit: unit})
-	s.gets("sockets")
+	s.prepares(unit)
 	s.sends(message{Type: "ready"})
 	return s.gets("go")
 }
@@ -284,8 +286,13 @@ func (s *script) getsAbort(reason string) {
 	wantError(s.t, err, reason)
 }
 
-func hello(needs time.Duration) message {
-	return message{Type: "hello", Versions: []int{version}, Needs: needs.Milliseconds()}
+func hello(unit string) message {
+	return message{Type: "hello", Versions: []int{version}, Needs: timeLimit.Milliseconds(), Unit: unit}
+}
+
+// passes lets a Process have a socket or file as if the service manager had passed it.
+func passes(p *Process, name string, file *os.File) {
+	p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: name}, file: file})
 }
 
 // A predecessor is played by the test.
@@ -310,24 +317,27 @@ func (p *predecessor) sockets() (message, []syscall.Conn) {
 		[]syscall.Conn{p.life[0], p.control}
 }
 
+// starts lets a Process connect, and returns the predecessor's end of the connection, and what Start will return.
+func (p *predecessor) starts(config Config) (s *script, started func() (*Process, error)) {
+	p.t.Helper()
+	var process *Process
+	done := inBackground(func() (err error) {
+		process, err = config.Start(patient(p.t), p.path)
+		return err
+	})
+	return play(p.t, must(p.control.AcceptConn())), func() (*Process, error) { err := <-done; return process, err }
+}
+
 // accepts returns the Process that has received the sockets, and the predecessor's end of the connection.
 func (p *predecessor) accepts(config Config) (*Process, *script) {
 	p.t.Helper()
-	started := make(chan *Process, 1)
-	go func() {
-		process, err := config.Start(patient(p.t), p.path)
-		if err != nil {
-			p.t.Error(err)
-		}
-		started <- process
-	}()
-	s := play(p.t, must(p.control.AcceptConn()))
+	s, started := p.starts(config)
 	s.gets("hello")
 	m, conns := p.sockets()
 	s.sends(m, conns...)
-	process := <-started
-	if process == nil {
-		p.t.FailNow()
+	process, err := started()
+	if err != nil {
+		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = process.Close() })
 	return process, s
@@ -411,8 +421,7 @@ func TestLogger(t *testing.T) {
 	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	s := successorOf(t, a.path)
-	s.sends(hello(timeLimit))
-	s.gets("sockets")
+	s.prepares("")
 	s.sends(message{Type: "abort", Reason: "no memory"})
 	eventually(t, "the attempt has failed", log.has("did not take over"))
 	b := start(t, Config{Logger: log.logger()}, a.path)
@@ -435,17 +444,6 @@ func TestLogger(t *testing.T) {
 	}
 	if !a.First() || b.First() {
 		t.Error("First: ", a.First(), b.First())
-	}
-}
-
-// A program logs the error of Upgrade itself.
-func TestFailedUpgradeIsNoWarning(t *testing.T) {
-	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
-	wantError(t, a.Upgrade(patient(t), reexec.Command("gives up", a.path)), "no memory")
-	if log.count("INFO handover: a successor did not take over") != 1 || log.count("WARN") != 0 {
-		t.Errorf("logged %q", log.lines)
 	}
 }
 
@@ -480,12 +478,10 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 // The predecessor dies before it reads hello, which the kernel reports as ECONNRESET: the successor becomes the first.
 func TestSuccessorBecomesTheFirst(t *testing.T) {
 	p := newPredecessor(t)
-	started := make(chan *Process, 1)
-	go func() { started <- must(Start(patient(t), p.path)) }()
-	s := play(t, must(p.control.AcceptConn()))
+	s, started := p.starts(Config{})
 	eventually(t, "hello is in the queue", func() bool { return unread(s.conn) > 0 })
 	p.dies(s)
-	b := <-started
+	b := must(started())
 	defer b.Close()
 	if !b.First() {
 		t.Error("it has a predecessor")
@@ -570,6 +566,9 @@ func TestFail(t *testing.T) {
 	cmd, _, _ := command(t, reexec.Command("web", a.path, "fails=the disk is full"))
 	err := a.Upgrade(patient(t), cmd)
 	wantError(t, err, `exit status 1 (the other process has given up: "the disk is full")`)
+	if log.count("INFO handover: a successor did not take over") != 1 || log.count("WARN") != 3 { // a program logs the error of Upgrade itself
+		t.Errorf("logged %q", log.lines)
+	}
 	next := replaces(t, a)
 	next.Fail(nil)
 	if err := next.Upgrade(patient(t), nil); !errors.Is(err, os.ErrClosed) {
@@ -594,7 +593,7 @@ func TestSocketFiles(t *testing.T) {
 	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
 	manager.SetUnlinkOnClose(false)
 	defer os.Remove(managers)
-	p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
+	passes(p, "managers", must(manager.File()))
 	_ = manager.Close()
 	serves := func(p *Process) (closes func()) {
 		t.Helper()
@@ -746,10 +745,10 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	for range 2 { // of one socket unit
 		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
 		addresses = append(addresses, l.Addr().String())
-		a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: must(l.File())})
+		passes(a, "web", must(l.File()))
 		_ = l.Close()
 	}
-	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
+	passes(a, "file", must(os.Open("/dev/null")))
 	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
 		t.Error(l.Addr())
 	}
@@ -777,7 +776,7 @@ func TestListenDoesNotBlameASocketForAFullTable(t *testing.T) {
 	full := os.NewSyscallError("socket", unix.EMFILE)
 	a := start(t, Config{Listen: func(context.Context, string, string) (net.Listener, error) { return nil, full }}, socketPath(t))
 	fd := must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))
-	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: os.NewFile(uintptr(fd), "web")})
+	passes(a, "web", os.NewFile(uintptr(fd), "web"))
 	if _, err := a.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); err == nil || err.Error() != "handover: socket: too many open files" {
 		t.Error(err)
 	}
@@ -787,7 +786,7 @@ func TestListenDoesNotBlameASocketForAFullTable(t *testing.T) {
 func TestListenNamesASocketThatPackageNetCannotOpen(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	fd := must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))
-	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: os.NewFile(uintptr(fd), "web")})
+	passes(a, "web", os.NewFile(uintptr(fd), "web"))
 	_, err := a.Listen(patient(t), "web", "vsock", "1:80")
 	wantError(t, err, `package net cannot open the received socket or file "web", so call File to get it: listen vsock: unknown network`)
 	if f := a.File("web"); f == nil {
@@ -832,7 +831,7 @@ func TestListenTakesNoConnection(t *testing.T) {
 		net.Conn
 		File() (*os.File, error)
 	}{conn, packets} {
-		a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: must(c.File())})
+		passes(a, "web", must(c.File()))
 		_ = c.Close()
 	}
 	web := listen(t, a, "web", "tcp", conn.LocalAddr().String())
@@ -868,28 +867,18 @@ func TestNames(t *testing.T) {
 	_ = listen(t, a, "web", "tcp", "127.0.0.1:0") // the name is free again
 }
 
-func TestConfigListen(t *testing.T) {
-	called := 0
-	config := Config{Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
-		called++
-		return new(net.ListenConfig).Listen(ctx, network, address)
-	}}
-	a := start(t, config, socketPath(t))
-	_ = listen(t, a, "web", "tcp", "127.0.0.1:0")
-	ready(t, a)
-	b := start(t, config, a.path)
-	_ = listen(t, b, "web", "tcp", "127.0.0.1:0")
-	if called != 1 {
-		t.Errorf("Config.Listen was called %d times", called)
-	}
-}
-
 // A successor does not get what a program adds to a listener, so the first process does not get it either.
 func TestListenersAreTheSameInEachProcess(t *testing.T) {
 	noLeak(t)
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
-	for _, network := range []string{"tcp", "unix"} {
-		for what, config := range map[string]Config{"no Config": {}, "Config.Listen": {Listen: lc.Listen}} {
+	called := 0
+	own := func(ctx context.Context, network, address string) (net.Listener, error) {
+		called++
+		return lc.Listen(ctx, network, address)
+	}
+	networks := []string{"tcp", "unix"}
+	for _, network := range networks {
+		for what, config := range map[string]Config{"no Config": {}, "Config.Listen": {Listen: own}} {
 			path, name := socketPath(t), "web"
 			var last *Process
 			for n := range 3 {
@@ -921,6 +910,9 @@ func TestListenersAreTheSameInEachProcess(t *testing.T) {
 				last = p
 			}
 		}
+	}
+	if called != len(networks) {
+		t.Errorf("Config.Listen was called %d times, want once in each first process", called)
 	}
 }
 
@@ -968,7 +960,7 @@ func TestConfigUnix(t *testing.T) {
 		packets := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: p.path + ".packets", Net: "unixgram"}))
 		l.SetUnlinkOnClose(false)
 		for _, f := range []*os.File{must(l.File()), must(packets.File())} {
-			p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "of a unit"}, file: f})
+			passes(p, "of a unit", f)
 		}
 		_, _ = l.Close(), packets.Close()
 	}
@@ -1168,7 +1160,7 @@ func runPaused(args []string) {
 	receive := func(kind string) {
 		_ = must(p.receive(kind))
 	}
-	send(hello(timeLimit))
+	send(hello(""))
 	receive("sockets")
 	send(message{Type: "ready"})
 	receive("go")
@@ -1258,8 +1250,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	s.sendsRaw("stray")
 	eventually(t, "the stray connection is rejected", log.has("invalid message"))
 	s = successorOf(t, a.path)
-	s.sends(hello(timeLimit))
-	s.gets("sockets")
+	s.prepares("")
 	s.close()
 	eventually(t, "the attempt of another process fails", log.has("err=EOF"))
 	select {

@@ -79,7 +79,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	a.server.turn <- struct{}{} // of another process
 	p, s := waits(t, a)
-	s.sends(hello(timeLimit))
+	s.sends(hello(""))
 	done := make(chan bool)
 	go func() { a.admit(p); close(done) }()
 	eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })

@@ -126,7 +126,7 @@ func TestListenSaysWhyAReceivedSocketIsNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := fmt.Sprint("127.0.0.1:", must(unix.Getsockname(fd)).(*unix.SockaddrInet4).Port)
-	p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "web"}, file: f})
+	passes(p, "web", f)
 	_, err = p.Listen(patient(t), "web", "tcp", address)
 	wantError(t, err, `the received socket "web", `+address+", is not listening")
 }

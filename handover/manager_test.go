@@ -228,9 +228,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	s.letsServe(p, true)
 	upgraded := upgrades(patient(t), t, p, reexec.Command("exits"))
 	next := successorOf(t, p.path)
-	h := hello(timeLimit)
-	h.Unit = "4567"
-	next.sends(h)
+	next.sends(hello("4567"))
 	eventually(t, "it is the turn of the successor", func() bool { return len(p.server.turn) == 1 })
 	m.getsNoMore()
 	s.sends(message{Type: "main"})
@@ -241,15 +239,6 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	m.gets("FDSTORE=1 FDNAME=web " + port(l))
 	isReplaced(t, p)
 	<-upgraded
-}
-
-// Close ends the wait for a predecessor that never says main.
-func TestCloseBeforeMain(t *testing.T) {
-	newManager(t)
-	p, s := newPredecessor(t).accepts(Config{})
-	s.letsServe(p, true)
-	_ = p.Close()
-	<-p.server.isMain
 }
 
 func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
@@ -445,20 +434,21 @@ func TestManagerThatCannotBeReached(t *testing.T) {
 // A unit of Type=simple would end with the first process.
 func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
 	pid := fmt.Sprint(os.Getpid())
-	upgrade := func() error {
+	upgrade := func(config Config) error {
 		t.Helper()
-		p := start(t, Config{}, socketPath(t))
+		p := start(t, config, socketPath(t))
 		ready(t, p)
 		return p.Upgrade(patient(t), reexec.Command("exits"))
 	}
 	t.Setenv("SYSTEMD_EXEC_PID", fmt.Sprint(os.Getppid()))
-	wantError(t, upgrade(), "exit status 3") // systemd has started another process
+	wantError(t, upgrade(Config{}), "exit status 3") // systemd has started another process
 	t.Setenv("SYSTEMD_EXEC_PID", pid)
-	wantError(t, upgrade(), "set Type=notify in the unit")
+	wantError(t, upgrade(Config{}), "set Type=notify in the unit")
+	wantError(t, upgrade(Config{PIDFile: socketPath(t)}), "exit status 3") // in which systemd finds the new main process
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
-	wantError(t, upgrade(), "set Type=notify in the unit")
+	wantError(t, upgrade(Config{}), "set Type=notify in the unit")
 	newManager(t)
-	wantError(t, upgrade(), "exited before it served")
+	wantError(t, upgrade(Config{}), "exited before it served")
 }
 
 // Until the manager answers, both processes serve, and there is one warning.

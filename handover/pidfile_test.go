@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/scm-rights/scm/internal/reexec"
 )
 
 // Whatever happens, the PID file names the process that serves.
@@ -69,15 +67,6 @@ func TestPIDFile(t *testing.T) {
 	if slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, path) }) {
 		t.Errorf("files remain: %q", files)
 	}
-}
-
-// systemd finds the new main process in the file, and not in the process that it has started.
-func TestUpgradeWithAPIDFile(t *testing.T) {
-	t.Setenv("SYSTEMD_EXEC_PID", fmt.Sprint(os.Getpid()))
-	path := socketPath(t)
-	a := start(t, Config{PIDFile: path + ".pid"}, path)
-	ready(t, a)
-	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "exit status 3")
 }
 
 // A file system whose server has died fails with the error of a connection that has ended.

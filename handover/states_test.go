@@ -87,10 +87,7 @@ func situationIn(t *testing.T, in state) *situation {
 	ready(t, s.p)
 	s.manager.gets("READY=1")
 	s.next = successorOf(t, s.p.path)
-	h := hello(timeLimit)
-	h.Unit = "0123"
-	s.next.sends(h)
-	s.next.gets("sockets")
+	s.next.prepares("0123")
 	if in == handing {
 		return s
 	}
@@ -282,7 +279,7 @@ func (s *situation) hello() {
 		s.before.sends(message{Type: "main"})
 	}
 	another := successorOf(s.t, s.p.path)
-	another.sends(hello(timeLimit))
+	another.sends(hello(""))
 	if s.in == serving {
 		another.gets("sockets")
 		return

@@ -20,19 +20,15 @@ func TestHello(t *testing.T) {
 	noLeak(t)
 	for timeout, needs := range map[time.Duration]int64{0: defaultTimeout.Milliseconds(), 1: 1} {
 		p := newPredecessor(t)
-		failed := make(chan error, 1)
-		go func() {
-			_, err := Config{Timeout: timeout}.Start(patient(t), p.path)
-			failed <- err
-		}()
-		s := play(t, must(p.control.AcceptConn()))
+		s, started := p.starts(Config{Timeout: timeout})
 		if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != needs {
 			t.Errorf("hello: %+v", m)
 		}
 		m, conns := p.sockets()
 		m.Version = 2
 		s.sends(m, conns...)
-		wantError(t, <-failed, "uses version 2 of the protocol")
+		_, err := started()
+		wantError(t, err, "uses version 2 of the protocol")
 	}
 
 	a := start(t, Config{}, socketPath(t))
