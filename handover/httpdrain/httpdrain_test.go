@@ -34,16 +34,10 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Register("server", func(args []string) {
-		if err := runServer(args[0], args[1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	})
-	reexec.Register("usual", func(args []string) {
-		if len(args) > 1 {
+		if len(args) > 2 {
 			httpdrain.StopSoon()
 		}
-		if err := runUsualServer(args[0]); err != nil {
+		if err := runServer(args[0], args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -67,28 +61,40 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-// runServer prints the addresses of its plain and its TLS socket when it serves.
+// borrow returns a server that has ended, for its certificate and its client.
+func borrow() *httptest.Server {
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	return s
+}
+
+// runServer exits with an error when its connection to path.fails, if something listens there, ends. Otherwise, it
+// prints the address of each socket when it serves. Two of them are those of one http.Server.
 func runServer(path, idleTimeout string) error {
+	if conn, err := net.Dial("unix", path+".fails"); err == nil {
+		_, err = io.Copy(io.Discard, conn)
+		return errors.Join(errors.New("fails"), err)
+	}
 	idle, err := time.ParseDuration(idleTimeout)
 	if err != nil {
 		return err
 	}
-	borrowed := httptest.NewTLSServer(nil) // for its certificate
-	borrowed.Close()
-	var plain, encrypted net.Listener
-	config := webtest.NewHTTP()
-	config.TLSConfig, config.IdleTimeout = borrowed.TLS.Clone(), idle
-	server := webtest.Server{
-		HTTP: config,
-		Prepare: func(ctx context.Context, p *handover.Process) (_ []net.Listener, err error) {
-			if plain, err = p.Listen(ctx, "plain", "tcp", "127.0.0.1:0"); err == nil {
-				encrypted, err = p.Listen(ctx, "encrypted", "tcp", "127.0.0.1:0")
-			}
-			return []net.Listener{plain, encrypted}, err
-		},
-		Serving: func() { fmt.Println(plain.Addr(), encrypted.Addr()) },
+	var endpoints []httpdrain.Endpoint
+	for _, name := range []string{"plain", "encrypted"} {
+		server := webtest.NewHTTP()
+		server.IdleTimeout = idle
+		server.BaseContext = func(l net.Listener) context.Context {
+			fmt.Println(name, l.Addr())
+			return context.Background()
+		}
+		if name == "encrypted" {
+			server.TLSConfig = borrow().TLS.Clone()
+		}
+		endpoints = append(endpoints, httpdrain.Endpoint{Name: name, Network: "tcp", Address: "127.0.0.1:0", Server: server})
 	}
-	return server.Run(path)
+	again := endpoints[0]
+	again.Name = "second"
+	return httpdrain.ListenAndServe(handover.Config{PIDFile: path + ".pid"}, path, time.Hour, append(endpoints, again)...)
 }
 
 func protocols(names ...string) *http.Protocols {
@@ -116,24 +122,23 @@ func TestNoRequestIsLost(t *testing.T) {
 		restarts = 200
 	}
 	for _, c := range []struct {
-		name      string
-		change    func(transport *http.Transport)
-		encrypted bool
-		pause     time.Duration
-		shared    bool // all clients use one connection
+		name   string
+		change func(transport *http.Transport)
+		socket string
+		pause  time.Duration
+		shared bool // all clients use one connection
 	}{
-		{name: "HTTP/1.1 with a connection for each request", change: func(t *http.Transport) { t.DisableKeepAlives = true }},
-		{name: "HTTP/1.1 with keep-alive", change: func(t *http.Transport) {}},
+		{name: "HTTP/1.1 with a connection for each request", change: func(t *http.Transport) { t.DisableKeepAlives = true }, socket: "plain"},
+		{name: "HTTP/1.1 with keep-alive", change: func(t *http.Transport) {}, socket: "plain"},
 		// The next request may cross the end of the idle connection.
-		{name: "HTTP/1.1 with pauses", change: func(t *http.Transport) {}, pause: 40 * time.Millisecond},
-		{name: "HTTP/2", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }},
-		{name: "HTTP/2 over one connection", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, shared: true},
-		{name: "HTTP/1.1 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/1.1") }, encrypted: true},
-		{name: "HTTP/2 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, encrypted: true},
+		{name: "HTTP/1.1 with pauses", change: func(t *http.Transport) {}, pause: 40 * time.Millisecond, socket: "plain"},
+		{name: "HTTP/2", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, socket: "plain"},
+		{name: "HTTP/2 over one connection", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, shared: true, socket: "plain"},
+		{name: "HTTP/1.1 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/1.1") }, socket: "encrypted"},
+		{name: "HTTP/2 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, socket: "encrypted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			borrowed := httptest.NewTLSServer(nil)
-			borrowed.Close()
+			borrowed := borrow()
 			var clients []*webtest.Client
 			var transport *http.Transport
 			for i := range 16 {
@@ -143,7 +148,7 @@ func TestNoRequestIsLost(t *testing.T) {
 				}
 				clients = append(clients, &webtest.Client{HTTP: http.Client{Transport: transport}, Pause: c.pause, Again: c.shared, Rest: webtest.Done})
 			}
-			restart(t, restarts, clients, c.encrypted)
+			restart(t, restarts, clients, c.socket)
 		})
 	}
 }
@@ -167,30 +172,35 @@ func startChild(t *testing.T, name string, args ...string) (*exec.Cmd, io.Reader
 	return cmd, out
 }
 
-// startServer starts a server, and returns its addresses when it serves.
-func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exec.Cmd, plain, encrypted string) {
+// startServer starts a server, and returns the URLs of a plain and of its TLS socket when it serves. The scanner
+// returns what it and its successors print then. With an argument in args, the server gives clients less time after
+// SIGTERM.
+func startServer(t *testing.T, path string, idleTimeout time.Duration, args ...string) (first *exec.Cmd, urls map[string]string, lines *bufio.Scanner) {
 	t.Helper()
-	cmd, out := startChild(t, "server", path, idleTimeout.String())
-	if _, err := fmt.Fscanln(out, &plain, &encrypted); err != nil {
-		t.Error("the server does not serve: ", err)
+	first, out := startChild(t, "server", append([]string{path, idleTimeout.String()}, args...)...)
+	t.Cleanup(func() {
+		if t.Failed() && serves(path) > 0 {
+			_ = syscall.Kill(serves(path), syscall.SIGKILL)
+		}
+	})
+	schemes := map[string]string{"plain": "http://", "encrypted": "https://"}
+	urls, lines = map[string]string{}, bufio.NewScanner(out)
+	for len(urls) < len(schemes) {
+		if !lines.Scan() {
+			t.Fatal("the server does not serve")
+		}
+		name, address, _ := strings.Cut(lines.Text(), " ")
+		urls[name] = schemes[name] + address
 	}
-	return cmd, plain, encrypted
+	return first, urls, lines
 }
 
 // restart restarts a server under load.
-func restart(t *testing.T, times int, clients []*webtest.Client, encrypted bool) {
+func restart(t *testing.T, times int, clients []*webtest.Client, socket string) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	// next starts a server, and returns its URL.
-	next := func() (*exec.Cmd, string) {
-		cmd, plain, tls := startServer(t, path, 0)
-		if encrypted {
-			return cmd, "https://" + tls
-		}
-		return cmd, "http://" + plain
-	}
-	server, url := next()
+	server, urls, _ := startServer(t, path, 0)
 	for _, c := range clients {
-		c.URL = url
+		c.URL = urls[socket]
 	}
 	load, err := webtest.Start(clients...)
 	if err != nil {
@@ -202,10 +212,7 @@ func restart(t *testing.T, times int, clients []*webtest.Client, encrypted bool)
 			t.Error("the failing successor has not died")
 		}
 		predecessor := server
-		var now string
-		if server, now = next(); now != url {
-			t.Fatalf("the successor serves %s instead of %s", now, url)
-		}
+		server, _, _ = startServer(t, path, 0)
 		eventually(t, "the successor answers all clients", func() bool {
 			return load.Answers()[server.Process.Pid] == len(clients)
 		})
@@ -471,61 +478,28 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	}
 }
 
-// A gated is a connection from which the server cannot read until the channel gate is closed, as when the process is
-// stopped.
-type gated struct {
+// A hooked is a connection from which the server reads with a function.
+type hooked struct {
 	*net.TCPConn
-	gate chan bool
+	read func(c *net.TCPConn, p []byte) (int, error)
 }
 
-func (c gated) Read(p []byte) (int, error) {
-	<-c.gate
-	return c.TCPConn.Read(p)
-}
+func (c hooked) Read(p []byte) (int, error) { return c.read(c.TCPConn, p) }
 
-// A slow is a connection whose Read does not return before its gate is closed.
-type slow struct {
-	*net.TCPConn
-	read, gate chan bool
-}
-
-func (c slow) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
-	select {
-	case c.read <- true:
-	case <-c.gate:
-	}
-	<-c.gate
-	return n, err
-}
-
-type slows struct {
+// hooks is a listener that returns such connections, and sends each on a channel, too.
+type hooks struct {
 	net.Listener
-	read, gate chan bool
-}
-
-func (l slows) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return slow{conn.(*net.TCPConn), l.read, l.gate}, nil
-}
-
-// gates is a listener that returns connections with a gate, and sends them on a channel, too.
-type gates struct {
-	net.Listener
-	gate     chan bool
 	accepted chan net.Conn
+	read     func(c *net.TCPConn, p []byte) (int, error)
 }
 
-func (l gates) Accept() (net.Conn, error) {
+func (l hooks) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
 	l.accepted <- conn
-	return gated{conn.(*net.TCPConn), l.gate}, nil
+	return hooked{conn.(*net.TCPConn), l.read}, nil
 }
 
 // looksAgain returns the timer that the previous one has started.
@@ -545,8 +519,6 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no way to ask a socket for its unread bytes")
 	}
-	borrowed := httptest.NewTLSServer(nil) // for its certificate
-	borrowed.Close()
 	for _, encrypted := range []bool{false, true} {
 		for _, opens := range []bool{true, false} {
 			t.Run(fmt.Sprintf("TLS %v, is read %v", encrypted, opens), func(t *testing.T) {
@@ -554,9 +526,12 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 				gate := make(chan bool)
 				openGate := sync.OnceFunc(func() { close(gate) })
 				defer openGate()
-				s := httpdrain.New(&http.Server{TLSConfig: borrowed.TLS.Clone()})
+				s := httpdrain.New(&http.Server{TLSConfig: borrow().TLS.Clone()})
 				plain, address := listen(t)
-				l := gates{plain, gate, make(chan net.Conn, 1)}
+				l := hooks{plain, make(chan net.Conn, 1), func(c *net.TCPConn, p []byte) (int, error) { // as if it were stopped
+					<-gate
+					return c.Read(p)
+				}}
 				ends(t, func() error {
 					if encrypted {
 						return s.ServeTLS(l, "", "")
@@ -601,13 +576,22 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 func TestDrainLooksTwice(t *testing.T) {
 	timers := httpdrain.Timers(t)
 	plain, address := listen(t)
-	l := slows{plain, make(chan bool), make(chan bool)}
-	openGate := sync.OnceFunc(func() { close(l.gate) })
+	read, gate := make(chan bool), make(chan bool)
+	openGate := sync.OnceFunc(func() { close(gate) })
+	l := hooks{plain, make(chan net.Conn, 1), func(c *net.TCPConn, p []byte) (int, error) {
+		n, err := c.Read(p)
+		select {
+		case read <- true:
+		case <-gate:
+		}
+		<-gate
+		return n, err
+	}}
 	s := httpdrain.New(&http.Server{})
 	ends(t, func() error { return s.Serve(l) })
 	defer openGate()
 	conn := dial(t, address, request)
-	<-l.read
+	<-read
 	drained := drains(t, s)
 	(<-timers)()
 	again := looksAgain(t, timers)

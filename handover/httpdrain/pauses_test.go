@@ -104,8 +104,8 @@ func TestClientsThatPause(t *testing.T) {
 			_, constant, _ := startServer(t, path+"2", idle)
 			end := make(chan struct{})
 			closeEnd := sync.OnceFunc(func() { close(end) })
-			add := func(address string) *crowd {
-				return &crowd{t: t, url: "http://" + address, protocol: protocol, end: end}
+			add := func(urls map[string]string) *crowd {
+				return &crowd{t: t, url: urls["plain"], protocol: protocol, end: end}
 			}
 			steady, repeating, once, control := add(replaced), add(replaced), add(replaced), add(constant)
 			all := []*crowd{steady, repeating, once, control}

@@ -7,14 +7,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,52 +25,6 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/webtest"
 )
-
-// runUsualServer exits with an error when its connection to path.fails, if something listens there, ends. Otherwise, it
-// prints the address of each socket when it serves.
-func runUsualServer(path string) error {
-	if conn, err := net.Dial("unix", path+".fails"); err == nil {
-		_, err = io.Copy(io.Discard, conn)
-		return errors.Join(errors.New("fails"), err)
-	}
-	borrowed := httptest.NewTLSServer(nil) // for its certificate
-	borrowed.Close()
-	var endpoints []httpdrain.Endpoint
-	for _, name := range []string{"plain", "encrypted"} {
-		server := webtest.NewHTTP()
-		server.BaseContext = func(l net.Listener) context.Context {
-			fmt.Println(name, l.Addr())
-			return context.Background()
-		}
-		if name == "encrypted" {
-			server.TLSConfig = borrowed.TLS.Clone()
-		}
-		endpoints = append(endpoints, httpdrain.Endpoint{Name: name, Network: "tcp", Address: "127.0.0.1:0", Server: server})
-	}
-	again := httpdrain.Endpoint{Name: "second", Network: "tcp", Address: "127.0.0.1:0", Server: endpoints[0].Server}
-	return httpdrain.ListenAndServe(handover.Config{PIDFile: path + ".pid"}, path, time.Hour, append(endpoints, again)...)
-}
-
-// startUsual starts a server, and returns the URLs of its endpoints.
-func startUsual(t *testing.T, args ...string) (first *exec.Cmd, lines *bufio.Scanner, addresses map[string]string) {
-	t.Helper()
-	first, out := startChild(t, "usual", args...)
-	t.Cleanup(func() {
-		if t.Failed() && serves(args[0]) > 0 {
-			_ = syscall.Kill(serves(args[0]), syscall.SIGKILL)
-		}
-	})
-	addresses = map[string]string{}
-	lines = bufio.NewScanner(out)
-	for len(addresses) < 2 && lines.Scan() {
-		if name, address, _ := strings.Cut(lines.Text(), " "); name == "encrypted" {
-			addresses[name] = "https://" + address
-		} else {
-			addresses[name] = "http://" + address
-		}
-	}
-	return first, lines, addresses
-}
 
 // serves returns the process in the PID file, or 0.
 func serves(path string) int {
@@ -100,17 +51,16 @@ func TestListenAndServe(t *testing.T) {
 		upgrades = 20
 	}
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	first, lines, addresses := startUsual(t, path)
-	borrowed := httptest.NewTLSServer(nil)
-	borrowed.Close()
+	first, urls, lines := startServer(t, path, 0)
+	borrowed := borrow()
 	var clients []*webtest.Client
 	for i := range 8 {
 		transport := borrowed.Client().Transport.(*http.Transport).Clone()
 		transport.Protocols = protocols([]string{"HTTP/1.1", "HTTP/2"}[i%2])
 		transport.DisableKeepAlives = i == 0
-		c := &webtest.Client{URL: addresses["plain"], HTTP: http.Client{Transport: transport}, Again: true, Rest: webtest.Done}
+		c := &webtest.Client{URL: urls["plain"], HTTP: http.Client{Transport: transport}, Again: true, Rest: webtest.Done}
 		if i >= 4 {
-			c.URL = addresses["encrypted"]
+			c.URL = urls["encrypted"]
 		}
 		clients = append(clients, c)
 	}
@@ -136,7 +86,7 @@ func TestListenAndServe(t *testing.T) {
 	eventually(t, "the last process ends", func() bool {
 		for lines.Scan() { // until the last one closes the pipe
 		}
-		conn, err := net.Dial("tcp", strings.TrimPrefix(addresses["plain"], "http://"))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(urls["plain"], "http://"))
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -153,17 +103,17 @@ func TestListenAndServe(t *testing.T) {
 // A draining server does not keep a service from stopping.
 func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	first, _, addresses := startUsual(t, path, "stops soon")
+	first, urls, _ := startServer(t, path, 0, "stops soon")
 	body, end := io.Pipe()
 	defer func() { _ = end.Close() }()
-	answer, err := webtest.Post(http.DefaultClient, addresses["plain"], body, true)
+	answer, err := webtest.Post(http.DefaultClient, urls["plain"], body, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	successor := upgrade(t, path)
 	eventually(t, "the first server is replaced", func() bool {
 		transport := &http.Transport{DisableKeepAlives: true}
-		pid, err := (&webtest.Client{URL: addresses["plain"], HTTP: http.Client{Transport: transport}, Rest: webtest.Done}).Ask()
+		pid, err := (&webtest.Client{URL: urls["plain"], HTTP: http.Client{Transport: transport}, Rest: webtest.Done}).Ask()
 		return err == nil && pid == successor
 	})
 	limit := time.AfterFunc(timeLimit, func() { _ = first.Process.Kill() })
@@ -181,7 +131,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 // A SIGHUP that arrives during an upgrade starts another one, if that one fails.
 func TestListenAndServeRemembersSIGHUP(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	first, _, _ := startUsual(t, path)
+	first, _, _ := startServer(t, path, 0)
 	pid := first.Process.Pid
 	eventually(t, "the server serves", func() bool { return serves(path) == pid })
 	l, err := net.Listen("unix", path+".fails")
