@@ -10,9 +10,11 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"testing/iotest"
 
 	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // When a drain or a shutdown begins.
@@ -99,15 +102,16 @@ var behaviours = []behaviour{
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
 			at(beforeWrite)
 			for range 3 {
-				_, _ = io.WriteString(w, "x")
 				w.(http.Flusher).Flush()
 				at(flushed)
+				_, _ = io.WriteString(w, "x")
 			}
 		}},
-	{name: "ResponseController", points: []string{beforeWrite, flushed}, status: 200,
+	{name: "Write and Flush", points: []string{beforeWrite, flushed}, status: 200,
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
 			at(beforeWrite)
-			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, "x")
+			w.(http.Flusher).Flush()
 			at(flushed)
 		}},
 	{name: "100-continue", points: []string{beforeWrite, written}, status: 200, body: "x", header: http.Header{"Expect": {"100-continue"}},
@@ -174,6 +178,7 @@ type drainCase struct {
 	point    string
 	protocol string
 	tls      bool
+	network  string
 }
 
 // isNamed reports whether the documentation of Drain names the case as one in which the client cannot be asked.
@@ -182,7 +187,7 @@ func (c drainCase) isNamed() bool {
 	case written:
 		return c.protocol == "HTTP/2"
 	case copied:
-		return c.protocol == "HTTP/2" || !c.tls
+		return c.protocol == "HTTP/2" || c.network == "tcp" && !c.tls // a connection of a Unix socket is no io.ReaderFrom
 	case sent, flushed:
 		return true
 	}
@@ -207,8 +212,18 @@ func (l closeNotes) Close() error { defer l.closed(); return l.Listener.Close() 
 
 // run runs a case. begin drains or shuts down the server until ctx is done.
 func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got result) {
-	l, address := listen(t)
-	f, err := l.(*net.TCPListener).File()
+	address := "127.0.0.1:0"
+	if c.network == "unix" {
+		address = filepath.Join(fdtest.ShortDir(t), "s")
+	}
+	l, err := net.Listen(c.network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the successor inherits the socket
+	}
+	f, err := l.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +289,12 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 		serve(func() error { return server.Serve(noting) }, func() error { return server.ServeTLS(noting, "", "") })
 	}
 
-	transport := &http.Transport{Protocols: protocols(c.protocol), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ExpectContinueTimeout: timeLimit}
+	transport := &http.Transport{
+		Protocols: protocols(c.protocol), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ExpectContinueTimeout: timeLimit,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, c.network, l.Addr().String())
+		},
+	}
 	defer transport.CloseIdleConnections()
 	reused := false
 	ask := func(path, body string, header http.Header) (*http.Response, error) {
@@ -292,7 +312,7 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 			},
 		}
 		// net/http sends it again only if the server says that it has not processed it.
-		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(patient(t), trace), http.MethodPost, scheme+address+path, strings.NewReader(body))
+		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(patient(t), trace), http.MethodPost, scheme+"server"+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,29 +364,29 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 
 // Drain must not lose a request that Shutdown does not lose, except in the cases that its documentation names.
 func TestDrainAgainstShutdown(t *testing.T) {
-	borrowed := httptest.NewTLSServer(nil)
-	borrowed.Close()
+	certificate := borrow().TLS
 	var lost [2]atomic.Int64
 	t.Cleanup(func() {
 		t.Logf("next requests that were not answered: %d after Drain, %d after Shutdown", lost[0].Load(), lost[1].Load())
 	})
 	protocols := []struct {
-		name string
-		tls  bool
-	}{{"HTTP/1.1", false}, {"HTTP/1.1", true}, {"HTTP/2", false}, {"HTTP/2", true}}
+		name    string
+		tls     bool
+		network string
+	}{{"HTTP/1.1", false, "tcp"}, {"HTTP/1.1", true, "tcp"}, {"HTTP/2", false, "tcp"}, {"HTTP/2", true, "tcp"}, {"HTTP/1.1", false, "unix"}}
 	for i, b := range behaviours {
 		for j, p := range protocols {
-			if b.http1 && p.name == "HTTP/2" {
+			if b.http1 && p.name == "HTTP/2" || p.network == "unix" && !slices.Contains(b.points, copied) {
 				continue
 			}
-			if testing.Short() && j != i%2 && j != 2+(i+1)%2 {
+			if testing.Short() && p.network == "tcp" && j != i%2 && j != 2+(i+1)%2 {
 				continue
 			}
 			for _, point := range append([]string{beforeHandler}, b.points...) {
-				c := drainCase{behaviour: b, point: point, protocol: p.name, tls: p.tls}
-				t.Run(fmt.Sprintf("%s, %s, TLS %v, %s", b.name, p.name, p.tls, point), func(t *testing.T) {
+				c := drainCase{behaviour: b, point: point, protocol: p.name, tls: p.tls, network: p.network}
+				t.Run(fmt.Sprintf("%s, %s, %s, TLS %v, %s", b.name, p.name, p.network, p.tls, point), func(t *testing.T) {
 					t.Parallel()
-					drained, shutDown := c.run(t, borrowed.TLS, true), c.run(t, borrowed.TLS, false)
+					drained, shutDown := c.run(t, certificate, true), c.run(t, certificate, false)
 					t.Logf("Drain: %+v; Shutdown: %+v", drained, shutDown)
 					for i, r := range []result{drained, shutDown} {
 						if !r.answered {

@@ -11,13 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/handover/httpdrain"
-	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // methods returns which methods of net/http's ResponseWriters w has.
@@ -227,44 +225,5 @@ func TestReadFromPassesTheFileOn(t *testing.T) {
 	text, err := os.ReadFile("writer_test.go")
 	if err != nil || !bytes.Equal(text, w.Body.Bytes()) || w.got[len(w.got)-1] != f {
 		t.Errorf("ReadFrom was called with %v, and received %d bytes; want %d, the last of them from the file itself", w.got, w.Body.Len(), len(text))
-	}
-}
-
-// A connection of a Unix socket is no io.ReaderFrom, so ReadFrom sends nothing before the buffer is full, and the
-// client can be asked to close it.
-func TestUnixReadFrom(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(fdtest.ShortDir(t), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied, leave := make(chan bool), make(chan bool)
-	s := httpdrain.New(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 1000))})
-		close(copied)
-		<-leave
-	})})
-	ends(t, func() error { return s.Serve(l) })
-	conn, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	send(t, conn, request)
-	<-copied
-	drained := drains(t, s)
-	for err := error(nil); err == nil; { // until Drain has closed the listener
-		var other net.Conn
-		if other, err = net.Dial("unix", l.Addr().String()); err == nil {
-			_ = other.Close()
-		}
-	}
-	close(leave)
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || !response.Close {
-		t.Errorf("got %+v, %v, want Connection: close", response, err)
-	}
-	_ = conn.Close()
-	if err := <-drained; err != nil {
-		t.Error(err)
 	}
 }
