@@ -80,33 +80,6 @@ func (c client) receives(t *testing.T, pid int) {
 	}
 }
 
-// TestOtherUser replaces the server, and checks that neither the first server nor its successor, which received the
-// Unix socket, gives the sockets to a program of another user.
-func TestOtherUser(t *testing.T) {
-	fdtest.NeedRoot(t, "run a program as another user")
-	public := program.Public(t)
-	socket := filepath.Join(filepath.Dir(public), "socket")
-	refused := func() {
-		t.Helper()
-		cmd := program.Command(socket, "127.0.0.1:0")
-		cmd.Path = public
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		stdout, stderr, err := program.Start(t, cmd).Wait()
-		if err == nil || stdout != "" {
-			t.Errorf("a program of another user took over: %q, %q, %v", stdout, stderr, err)
-		}
-	}
-	first := program.Start(t, program.Command(socket, "127.0.0.1:0"))
-	address := first.Listens(t)
-	program.OK(t, os.Chmod(socket, 0o777))
-	refused()
-	program.Start(t, program.Command(socket, address))
-	if _, stderr, err := first.Wait(); err != nil || !strings.Contains(stderr, "user 65534 may not take over") {
-		t.Error("the predecessor: ", err, stderr)
-	}
-	refused()
-}
-
 func TestNoRequestIsLost(t *testing.T) {
 	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
