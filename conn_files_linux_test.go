@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -391,55 +390,4 @@ var _ = It("CloseFDs does not close the descriptor in the low 32 bits of a large
 	r, _ := pipe()
 	scm.CloseFDs(int(int64(1)<<32 + int64(FDOf(r))))
 	Expect(fdtest.IsOpen(FDOf(r))).To(BeTrue())
-})
-
-// The deadline or Close, of the Conn or the original, ends every call that is in progress.
-var _ = It("a deadline or Close, on a connection or on the Conn that NewConn made from it, ends the calls of 100 goroutines and loses no descriptor", Label("stress"), func() {
-	checkNoLeak()
-	f := pipes(1)[0]
-	for round := range 24 {
-		step("round ", round)
-		x, y := sockets(unix.SOCK_STREAM)
-		original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
-		c := closeLater(ok(scm.NewConn(original)))
-		other := withDeadline(ok(scm.NewConnFile(asFile(y))))
-		var waits []func()
-		for i := range 100 {
-			waits = append(waits, start(func() {
-				for err := error(nil); err == nil; {
-					var files []*os.File
-					switch i % 4 {
-					case 0:
-						_, err = c.WriteFiles(make([]byte, 1000), f)
-					case 1:
-						_, err = c.WriteFDs(make([]byte, 1000), FDOf(f))
-					case 2:
-						_, files, err = c.ReadFiles(make([]byte, 100), 1)
-					default:
-						_, files, err = c.ReadBuffers([][]byte{make([]byte, 10), make([]byte, 10)}, 1)
-					}
-					for _, f := range files {
-						_ = f.Close()
-					}
-				}
-			}))
-		}
-		waitsIn("write", 1)
-		Expect(other.WriteFiles(make([]byte, 5000), f)).To(Equal(5000))
-		switch round % 4 {
-		case 0:
-			Expect(original.SetDeadline(time.Now())).To(Succeed())
-		case 1:
-			Expect(c.SetDeadline(time.Now().Add(time.Millisecond))).To(Succeed())
-		case 2:
-			Expect(original.Close()).To(Succeed())
-		default:
-			Expect(c.Close()).To(Succeed())
-		}
-		for _, wait := range waits {
-			wait()
-		}
-		_ = original.Close()
-		Expect(other.Close()).To(Succeed())
-	}
 })

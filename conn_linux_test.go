@@ -348,7 +348,7 @@ var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
 		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))), ReportEntryVisibilityFailureOrVerbose)
 	})
 
-	It("deadlines and Close end the calls of many goroutines on one Conn, and leave no descriptor open", func() {
+	It("deadlines and Close end the calls of many goroutines on one socket, and leave no descriptor open", func() {
 		RunChild(ChildCommand("conn-storm", network))
 	})
 }, everyNetwork)
@@ -367,17 +367,19 @@ func leavesNothing() (w *os.File, check func()) {
 	}
 }
 
-// conn-storm repeatedly closes a pair of Conns that a hundred goroutines use, while others change its deadlines.
+// conn-storm repeatedly closes a pair of Conns that a hundred goroutines use, while others change their deadlines.
+// Every other time, both happen to the embedded net.UnixConn.
 var _ = Child("conn-storm", func(args []string) {
 	w, check := leavesNothing()
 	time.AfterFunc(4*Hang, func() { panic("a call hangs") })
-	for range 20 {
+	for round := range 20 {
 		a, b := both(scm.Pair(args[0]))
 		var received atomic.Int64
 		calls := []func(c *scm.Conn) error{
 			func(c *scm.Conn) error { return sending["WriteFiles"](c, w) },
 			func(c *scm.Conn) error { return sending["SendFile"](c, w) },
 			func(c *scm.Conn) error { return sending["Send"](c, w) },
+			func(c *scm.Conn) error { return Second(c.WriteFDs([]byte("x"), FDOf(w))) },
 			func(c *scm.Conn) error {
 				_, files, err := c.ReadFiles(make([]byte, 1), 1)
 				for _, f := range files {
@@ -412,7 +414,10 @@ var _ = Child("conn-storm", func(args []string) {
 				}
 			}()
 		}
-		for _, c := range []*scm.Conn{a, b} {
+		for _, c := range []net.Conn{a, b} {
+			if round%2 == 1 {
+				c = c.(*scm.Conn).UnixConn
+			}
 			users.Add(1)
 			go func() {
 				defer users.Done()
