@@ -130,7 +130,7 @@ func (m *manager) failed(reason error) {
 var errReaped = errors.New("the service manager has its exit status")
 
 // managerTime is how long the manager may take to answer before a warning is logged, and to read after Close.
-var managerTime = writeTime // shorter in a test
+const managerTime = writeTime
 
 // maxStatus is the maximum length of a status, in characters.
 const maxStatus = 500

@@ -329,26 +329,6 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	m.getsNoMore()
 }
 
-// The variables that the package needs are in the environment of the successor, also if the caller sets another one.
-func TestSuccessorHasTheVariablesOfTheManager(t *testing.T) {
-	if !hasPIDFD() {
-		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
-	}
-	m := newManager(t)
-	p := start(t, Config{}, socketPath(t))
-	ready(t, p)
-	output := must(os.Create(filepath.Join(t.TempDir(), "output")))
-	defer output.Close()
-	cmd := exec.Command("sh", "-c", `echo "$NOTIFY_SOCKET $INVOCATION_ID"`)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "INVOCATION_ID=4567"}
-	cmd.Stdout = output
-	wantError(t, p.Upgrade(patient(t), cmd), "exited before it served")
-	want := m.conn.LocalAddr().String() + " 4567\n"
-	if text := must(os.ReadFile(output.Name())); string(text) != want {
-		t.Errorf("the successor has %q, want %q", text, want)
-	}
-}
-
 // A successor of another unit ends a reload of this one. The process that Upgrade has started leaves no descriptor
 // behind when it exits.
 func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
@@ -376,37 +356,43 @@ func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	}
 }
 
-// The parent of a successor is the parent of this process, and the watchdog variable for this process is gone.
+// The parent of a successor is the parent of this process, and the watchdog variable for this process is gone. The
+// variables that the package needs are in its environment, also if the caller sets another one.
 func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 	if !hasPIDFD() {
 		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
 	}
-	newManager(t)
+	socket := newManager(t).conn.LocalAddr().String()
 	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
 	t.Setenv("WATCHDOG_USEC", "1000000")
 	p := start(t, Config{}, socketPath(t))
 	ready(t, p)
-	for _, wanted := range []bool{true, false} {
+	for _, c := range []struct {
+		env    []string
+		wanted bool // a pidfd
+		want   string
+	}{
+		{nil, true, "  1000000 " + socket + " 0123\n"},
+		{[]string{"PATH=" + os.Getenv("PATH"), "INVOCATION_ID=4567"}, false, "   " + socket + " 4567\n"},
+	} {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("sh", "-c", `echo "$PPID $WATCHDOG_PID $WATCHDOG_USEC"; exit 3`)
-		cmd.Stdout = w
+		cmd := exec.Command("sh", "-c", `echo "$PPID $WATCHDOG_PID $WATCHDOG_USEC $NOTIFY_SOCKET $INVOCATION_ID"; exit 3`)
+		cmd.Env, cmd.Stdout = c.env, w
 		pidfd := -1
-		if wanted {
+		if c.wanted {
 			cmd.SysProcAttr = &unix.SysProcAttr{PidFD: &pidfd, Setsid: true}
 		}
 		wantError(t, p.Upgrade(patient(t), cmd), errReaped.Error())
 		_ = w.Close()
-		var text [100]byte
-		n, err := r.Read(text[:])
+		text, err := io.ReadAll(r)
 		_ = r.Close()
-		want := fmt.Sprintf("%d  1000000\n", os.Getppid())
-		if err != nil || string(text[:n]) != want {
-			t.Errorf("the successor writes %q, %v, want %q", text[:n], err, want)
+		if want := fmt.Sprint(os.Getppid()) + c.want; err != nil || string(text) != want {
+			t.Errorf("the successor writes %q, %v, want %q", text, err, want)
 		}
-		if wanted && unix.Close(pidfd) != nil {
+		if c.wanted && unix.Close(pidfd) != nil {
 			t.Error("no pidfd")
 		}
 	}
@@ -449,29 +435,6 @@ func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
 	wantError(t, upgrade(Config{}), "set Type=notify in the unit")
 	newManager(t)
 	wantError(t, upgrade(Config{}), "exited before it served")
-}
-
-// Until the manager answers, both processes serve, and there is one warning.
-func TestManagerThatDoesNotAnswer(t *testing.T) {
-	managerTime = time.Millisecond
-	defer func() { managerTime = writeTime }()
-	m := newManager(t)
-	m.hold = make(chan struct{})
-	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
-	b := start(t, Config{Logger: log.logger()}, a.path)
-	ready(t, b)
-	const warning = "WARN handover: the service manager has not answered"
-	eventually(t, "it is logged", log.has(warning+", so both processes serve manager="+m.conn.LocalAddr().String()))
-	if a.isReplaced() {
-		t.Error("replaced before the manager has answered")
-	}
-	close(m.hold)
-	isReplaced(t, a)
-	if n := log.count(warning); n != 1 {
-		t.Errorf("%d warnings", n)
-	}
 }
 
 // stops makes the manager stop reading until the caller closes m.hold.

@@ -41,7 +41,8 @@ func TestNotificationsWaitUntilClose(t *testing.T) {
 			m.tell(func(sock wire.Socket) error { tries.Add(1); return wire.NotifyReady(sock) })
 			told := inBackground(func() error { return m.setMain(c.ending, c.pid, -1) })
 			time.Sleep(time.Minute)
-			if n := log.count("both processes serve"); len(told) > 0 || n != c.warnings || tries.Load() > 700 {
+			const warning = "WARN handover: the service manager has not answered, so both processes serve manager="
+			if n := log.count(warning + name); len(told) > 0 || n != c.warnings || tries.Load() > 700 {
 				t.Errorf("process %d: %d warnings, and %d attempts to send READY in a minute", c.pid, n, tries.Load())
 			}
 			closed := time.Now()
