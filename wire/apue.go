@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/scm-rights/scm"
 )
 
 // APUE is the format of send_fd and recv_fd in Stevens' Advanced Programming in the UNIX Environment,
@@ -68,7 +70,7 @@ func (f apue) Recv(sock Socket) (text string, fds []int, err error) {
 	for {
 		n, more, err := f.recvText(sock, p, 1-len(fds))
 		if err != nil {
-			closeAll(fds)
+			scm.CloseFDs(fds...)
 			return "", nil, f.insideOf(len(got), err)
 		}
 		got = append(got, p[:n]...)
@@ -85,7 +87,7 @@ func (f apue) Recv(sock Socket) (text string, fds []int, err error) {
 		}
 		text, status := string(got[:end]), got[end+1]
 		if status != 0 {
-			closeAll(fds)
+			scm.CloseFDs(fds...)
 			return "", nil, &APUEError{status, text}
 		}
 		return f.one(text, fds)

@@ -35,7 +35,7 @@ func RecvFiles(f Format, sock Socket) (text string, files []*os.File, err error)
 			for _, file := range files {
 				_ = file.Close()
 			}
-			closeAll(fds[i:])
+			scm.CloseFDs(fds[i:]...)
 			return "", nil, fmt.Errorf("wire: %s: descriptor %d: %w", f.Name(), i, err)
 		}
 		files = append(files, file)

@@ -70,7 +70,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 			err = io.EOF
 		}
 		if err != nil {
-			closeAll(room[:number])
+			scm.CloseFDs(room[:number]...)
 			return "", nil, f.insideOf(len(got)+number, err)
 		}
 		number += m.NFD
@@ -102,7 +102,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 		return "", nil, f.errorf("received no descriptor")
 	}
 	if err := f.check(text, fds); err != nil {
-		closeAll(fds)
+		scm.CloseFDs(fds...)
 		return "", nil, err
 	}
 	return text, fds, nil

@@ -55,7 +55,7 @@ func (f python) Recv(sock Socket) (text string, fds []int, err error) {
 	}
 	if f.acknowledge {
 		if err := f.send(sock, []byte(pythonAcknowledgement), nil, false); err != nil {
-			closeAll(fds)
+			scm.CloseFDs(fds...)
 			return "", nil, err
 		}
 	}

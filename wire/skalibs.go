@@ -79,7 +79,7 @@ func (f unixmessage) Recv(sock Socket) (text string, fds []int, err error) {
 	for left := int(length); left > 0; left = int(length) - len(got) {
 		step := make([]byte, min(left, unixmessageStep))
 		if _, err := f.recvFull(sock, step, 0); err != nil {
-			closeAll(fds)
+			scm.CloseFDs(fds...)
 			return "", nil, f.insideOf(len(head), err)
 		}
 		got = append(got, step...)

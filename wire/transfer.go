@@ -79,7 +79,7 @@ func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) 
 	for done := 0; done < len(p); {
 		n, more, err := l.recvText(sock, p[done:], room-len(fds))
 		if err != nil {
-			closeAll(fds)
+			scm.CloseFDs(fds...)
 			return nil, l.insideOf(done, err)
 		}
 		done += n
@@ -111,12 +111,6 @@ func buffers(p []byte) [][]byte {
 		return nil
 	}
 	return [][]byte{p}
-}
-
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		sys.Close(fd)
-	}
 }
 
 // again makes a call and retries it whenever a signal interrupts it.

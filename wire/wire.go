@@ -223,7 +223,7 @@ func (l label) named(err error) error {
 
 // refuse closes the received descriptors and returns a *FormatError with the reason.
 func (l label) refuse(fds []int, format string, args ...any) error {
-	closeAll(fds)
+	scm.CloseFDs(fds...)
 	return l.errorf(format, args...)
 }
 
