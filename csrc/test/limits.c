@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 static int fds[SCM_MAX_FDS + 1];
 static struct iovec iov[SCM_MAX_IOV + 1];
@@ -44,30 +43,6 @@ rejected(void)
 	}
 }
 
-/* A rejected receive leaves the whole message in the queue. */
-static void
-nothing_received(int type)
-{
-	struct scm_message m;
-	char byte;
-	int file = raw_file();
-	int fd;
-	int sv[2];
-
-	raw_pair(type, sv);
-	CHECK_EQ(write_fd(sv[0], "n", 1, file), 1);
-	memset(&m, 0, sizeof(m));
-	m.fds = fds;
-	m.nfds = SCM_MAX_FDS + 1;
-	CALL(RECV, sv[1], &m, 0, -EINVAL);
-	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
-	CHECK_EQ(byte, 'n');
-	CHECK(raw_same(file, fd));
-	raw_close(1, &fd);
-	raw_close(1, &file);
-	raw_close(2, sv);
-}
-
 /* The limits are those of the kernel, which reports the same error for one more. */
 static void
 same_as_kernel(int type)
@@ -89,7 +64,6 @@ int
 main(void)
 {
 	check_run("limits/rejected", rejected);
-	check_run_types("SDQ", "limits/nothing-received", nothing_received);
 	check_run_types("SDQ", "limits/same-as-kernel", same_as_kernel);
 	return check_status();
 }
