@@ -51,8 +51,7 @@ func talk(p *peer, script string, files ...syscall.Conn) {
 func FuzzPredecessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string) {
 		file := toSend(t)
-		a := start(t, Config{}, socketPath(t))
-		ready(t, a)
+		a := startReady(t, Config{})
 		p, s := waits(t, a)
 		talk(s.peer, script, file)
 		a.admit(p)

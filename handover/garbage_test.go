@@ -77,8 +77,7 @@ func TestGarbageFromTheSuccessor(t *testing.T) {
 		for _, instead := range []string{"hello", "ready", "going"} {
 			t.Run(g.what+" instead of "+instead, func(t *testing.T) {
 				var log logged
-				a := start(t, Config{Logger: log.logger()}, socketPath(t))
-				ready(t, a)
+				a := startReady(t, Config{Logger: log.logger()})
 				s := successorOf(t, a.path)
 				if instead != "hello" {
 					s.prepares("")
@@ -141,8 +140,7 @@ func TestMoreDescriptorsThanCounted(t *testing.T) {
 // The successor closes the connection without having read go, which the kernel reports as ECONNRESET.
 func TestResetAfterGo(t *testing.T) {
 	noLeak(t)
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	s := successorOf(t, a.path)
 	s.prepares("")
 	s.sends(message{Type: "ready"})

@@ -151,6 +151,14 @@ func ready(t *testing.T, p *Process) {
 	}
 }
 
+// startReady starts the first Process at a new path, which serves.
+func startReady(t *testing.T, config Config) *Process {
+	t.Helper()
+	p := start(t, config, socketPath(t))
+	ready(t, p)
+	return p
+}
+
 func listen(t *testing.T, p *Process, name, network, address string) net.Listener {
 	t.Helper()
 	l, err := p.Listen(patient(t), name, network, address)
@@ -418,8 +426,7 @@ func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
 
 func TestLogger(t *testing.T) {
 	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger()})
 	s := successorOf(t, a.path)
 	s.prepares("")
 	s.sends(message{Type: "abort", Reason: "no memory"})
@@ -548,8 +555,7 @@ func TestReadyAfterAPause(t *testing.T) {
 // A successor that fails before Ready says why: in the predecessor's log, and in the error of Upgrade.
 func TestFail(t *testing.T) {
 	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger()})
 	const reason = "no\x1b[31m\nmemory"
 	b := start(t, Config{}, a.path)
 	b.Fail(errors.New(reason))
@@ -1219,8 +1225,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestUpgradeReportsAFailure(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "exit status 3")
 	wantError(t, a.Upgrade(patient(t), exec.Command("/missing")), "/missing")
 	canceled, cancel := context.WithCancel(context.Background())
@@ -1240,8 +1245,7 @@ func TestUpgradeReportsAFailure(t *testing.T) {
 // the first (fault T5).
 func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger()})
 	cmd, _, _ := command(t, exec.Command("cat"))
 	ctx, cancel := context.WithCancel(patient(t))
 	done := upgrades(ctx, t, a, cmd)
@@ -1268,8 +1272,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 // ctx ends after the message go, or Close is called then.
 func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 	for i, answer := range []string{"go\n", "go\n", "die\n"} {
-		a := start(t, Config{}, socketPath(t))
-		ready(t, a)
+		a := startReady(t, Config{})
 		cmd, in, lines := command(t, reexec.Command("paused", a.path))
 		ctx, cancel := context.WithCancel(context.Background())
 		done := upgrades(ctx, t, a, cmd)
@@ -1301,8 +1304,7 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 
 // A successor that exits when ctx ends is reported with its exit status, even if Upgrade learns of the exit last.
 func TestUpgradeReportsAnExitBeforeTheKill(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	cmd, exited := reexec.Command("exits"), make(chan error)
@@ -1325,8 +1327,7 @@ func TestUpgradeReportsAnExitBeforeTheKill(t *testing.T) {
 
 // A pipe to a goroutine of this process would end with it, and with the pipe the successor.
 func TestUpgradeRejectsPipesToItself(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	for _, set := range []func(*exec.Cmd){
 		func(cmd *exec.Cmd) { cmd.Stdin = strings.NewReader("") },
 		func(cmd *exec.Cmd) { cmd.Stdout = new(strings.Builder) },
@@ -1397,8 +1398,7 @@ func TestCloseDuringReady(t *testing.T) {
 // Close ends Upgrade before it frees the path. Otherwise the process that Upgrade has started, which has not connected
 // yet, would become the first process, and continue to serve.
 func TestCloseEndsUpgrade(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	output := must(os.Create(filepath.Join(t.TempDir(), "output")))
 	defer output.Close()
 	cmd := exec.Command("sh", "-c", `echo started; while test -e "$0"; do :; done; echo free`, a.path)
@@ -1422,8 +1422,7 @@ func TestCloseEndsUpgrade(t *testing.T) {
 
 // The successor serves and ctx is done before Upgrade notices either.
 func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	replaces(t, a)
 	cmd, in, _ := command(t, exec.Command("cat"))
 	if err := cmd.Start(); err != nil {

@@ -21,8 +21,7 @@ import (
 func TestCheck(t *testing.T) {
 	noLeak(t)
 	var log logged
-	a := start(t, Config{Logger: log.logger(), Check: func(*scm.Conn) error { return errors.New("not on Sundays") }}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger(), Check: func(*scm.Conn) error { return errors.New("not on Sundays") }})
 	for range 20 { // the answer must not depend on who is faster
 		_, err := Start(patient(t), a.path)
 		wantError(t, err, "the other process has given up: \"not on Sundays\"")
@@ -35,8 +34,7 @@ func TestCheck(t *testing.T) {
 	if err := sameUser(s.conn); err != nil {
 		t.Error(err)
 	}
-	b := start(t, Config{Check: func(*scm.Conn) error { return fmt.Errorf("policy server: %w", io.EOF) }}, socketPath(t))
-	ready(t, b)
+	b := startReady(t, Config{Check: func(*scm.Conn) error { return fmt.Errorf("policy server: %w", io.EOF) }})
 	successorOf(t, b.path).getsAbort("policy server: EOF")
 }
 
@@ -57,8 +55,7 @@ func waits(t *testing.T, a *Process) (*peer, *script) {
 func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 	noLeak(t)
 	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger()})
 	var waiting []*peer
 	for range maxWaiting + 1 {
 		p, _ := waits(t, a)
@@ -194,8 +191,7 @@ var hostile = map[string][]func(p *peer) error{
 // A correct successor takes over while processes that Check accepts do everything else.
 func TestHostileProcesses(t *testing.T) {
 	noLeak(t)
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	for _, c := range []struct {
 		kind        string
 		connections int

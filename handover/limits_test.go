@@ -95,8 +95,7 @@ func TestAcceptFailsAgain(t *testing.T) {
 	sleep = func(d time.Duration) { failed.Add(1); time.Sleep(d) }
 	defer func() { sleep = time.Sleep }()
 	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{Logger: log.logger()})
 	const text = "WARN handover: cannot accept a successor"
 	_ = a.server.control.SetDeadline(expired)
 	eventually(t, "it has failed again and again", func() bool { return failed.Load() >= 3 })

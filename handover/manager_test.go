@@ -208,8 +208,7 @@ func TestHasExitedWithoutPIDFD(t *testing.T) {
 func TestManagerOfAnotherUnitIsNotTold(t *testing.T) {
 	for _, unit := range []string{"4567", ""} {
 		m := newManager(t)
-		a := start(t, Config{}, socketPath(t))
-		ready(t, a)
+		a := startReady(t, Config{})
 		m.gets("READY=1")
 		t.Setenv("INVOCATION_ID", unit)
 		replaces(t, a)
@@ -286,8 +285,7 @@ func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
 // After a failed upgrade, the unit is ready again, and its status is the reason.
 func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
 	m := newManager(t)
-	p := start(t, Config{}, socketPath(t))
-	ready(t, p)
+	p := startReady(t, Config{})
 	m.gets("READY=1")
 	missing := exec.Command(filepath.Join(t.TempDir(), "missing"))
 	for _, cmd := range []*exec.Cmd{reexec.Command("exits"), missing} {
@@ -307,8 +305,7 @@ func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
 func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	m := newManager(t)
 	var log logged
-	p := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, p)
+	p := startReady(t, Config{Logger: log.logger()})
 	m.gets("READY=1")
 	cmd := reexec.Command("web", p.path, "waits=yes", "timeout=1ms")
 	in, err := cmd.StdinPipe()
@@ -334,8 +331,7 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	noLeak(t)
 	m := newManager(t)
-	p := start(t, Config{}, socketPath(t))
-	ready(t, p)
+	p := startReady(t, Config{})
 	m.gets("READY=1")
 	ctx, cancel := context.WithCancel(patient(t))
 	defer cancel()
@@ -365,8 +361,7 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 	socket := newManager(t).conn.LocalAddr().String()
 	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
 	t.Setenv("WATCHDOG_USEC", "1000000")
-	p := start(t, Config{}, socketPath(t))
-	ready(t, p)
+	p := startReady(t, Config{})
 	for _, c := range []struct {
 		env    []string
 		wanted bool // a pidfd
@@ -409,8 +404,7 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 func TestManagerThatCannotBeReached(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
 	var log logged
-	p := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, p)
+	p := startReady(t, Config{Logger: log.logger()})
 	replaces(t, p)
 	if !log.has("WARN handover: cannot reach the service manager")() {
 		t.Error("not logged")
@@ -422,8 +416,7 @@ func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
 	pid := fmt.Sprint(os.Getpid())
 	upgrade := func(config Config) error {
 		t.Helper()
-		p := start(t, config, socketPath(t))
-		ready(t, p)
+		p := startReady(t, config)
 		return p.Upgrade(patient(t), reexec.Command("exits"))
 	}
 	t.Setenv("SYSTEMD_EXEC_PID", fmt.Sprint(os.Getppid()))

@@ -159,8 +159,7 @@ func TestPIDFileThatIsNotRemoved(t *testing.T) {
 	t.Chdir(dir)
 	for _, want := range []int{0, 1} {
 		var log logged
-		p := start(t, Config{PIDFile: "@pid", Logger: log.logger()}, socketPath(t))
-		ready(t, p)
+		p := startReady(t, Config{PIDFile: "@pid", Logger: log.logger()})
 		path := filepath.Join(dir, "@pid")
 		if want == 1 {
 			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {

@@ -83,8 +83,7 @@ func situationIn(t *testing.T, in state) *situation {
 		}
 		return s
 	}
-	s.p = start(t, Config{}, socketPath(t))
-	ready(t, s.p)
+	s.p = startReady(t, Config{})
 	s.manager.gets("READY=1")
 	s.next = successorOf(t, s.p.path)
 	s.next.prepares("0123")

@@ -31,8 +31,7 @@ func TestHello(t *testing.T) {
 		wantError(t, err, "uses version 2 of the protocol")
 	}
 
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
+	a := startReady(t, Config{})
 	s := successorOf(t, a.path)
 	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
 	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
