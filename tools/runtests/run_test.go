@@ -384,7 +384,7 @@ func TestSignals(t *testing.T) {
 				time.Sleep(100 * time.Millisecond) // signals that are the same can be one
 			}
 			r.end(t, c.status, "2 passed, 1 failed, 0 skipped", "\ninterrupted during waits before late\n")
-			if err := unix.Kill(pid, 0); err == nil && !isZombie(pid) {
+			if !fdtest.Ended(pid) {
 				t.Errorf("the process %d is left", pid)
 			}
 			if strings.Contains(r.printed(), "failed: waits") {
@@ -426,16 +426,9 @@ func TestNothingReads(t *testing.T) {
 	if left, err := os.ReadDir(r.dir + "/tmp"); err != nil || len(left) > 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)
 	}
-	if err := unix.Kill(pid, 0); err == nil && !isZombie(pid) {
+	if !fdtest.Ended(pid) {
 		t.Errorf("the process %d is left", pid)
 	}
-}
-
-// isZombie reports whether a process has ended, and waits for its parent.
-func isZombie(pid int) bool {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(text), ") ")
-	return rest == "" || rest[0] == 'Z'
 }
 
 // A second run in a directory waits for the first, and can be interrupted.
