@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -21,11 +22,8 @@ import (
 	"github.com/scm-rights/scm/proof/target"
 )
 
-// Tests change these variables.
-var (
-	cache = "build/debian" // of packages; relative to the root of the repository
-	apt   = "/etc/apt"
-)
+// cache is the directory of packages, relative to the root of the repository. Tests change it.
+var cache = "build/debian"
 
 // Fetch returns the path of a package with the given SHA-256. It downloads the package unless it is in the cache.
 // pool is the path below the root of a Debian mirror.
@@ -116,59 +114,12 @@ func mirrors() (list []string) {
 	if list := strings.Fields(os.Getenv("DEBIAN_MIRROR")); len(list) > 0 {
 		return list
 	}
-	files, _ := filepath.Glob(apt + "/sources.list.d/*") // the pattern is correct
-	for _, file := range append([]string{apt + "/sources.list"}, files...) {
-		text, _ := os.ReadFile(file) // a missing file names no mirror
-		parse := map[string]func(string) []source{".list": oneLine, ".sources": stanzas}[filepath.Ext(file)]
-		if parse == nil {
-			continue
-		}
-		for _, s := range parse(string(text)) {
-			for _, uri := range s.uris {
-				security := !slices.ContainsFunc(s.suites, func(suite string) bool { return !strings.Contains(suite, "security") })
-				if !security && strings.HasPrefix(uri, "http") && !slices.Contains(list, uri) {
-					list = append(list, uri)
-				}
-			}
-		}
-	}
-	return list
-}
-
-type source struct{ uris, suites []string }
-
-// oneLine parses a sources.list. Its lines are: deb [OPTIONS] URI SUITE COMPONENT….
-func oneLine(text string) (list []source) {
-	for line := range strings.Lines(text) {
-		w := strings.Fields(line)
-		if len(w) > 1 && strings.HasPrefix(w[1], "[") {
-			last := slices.IndexFunc(w, func(word string) bool { return strings.HasSuffix(word, "]") })
-			w = slices.Delete(w, 1, max(last, 1)+1)
-		}
-		if len(w) > 2 && w[0] == "deb" {
-			list = append(list, source{w[1:2], w[2:3]})
-		}
-	}
-	return list
-}
-
-// stanzas parses a file in deb822 format. A line that begins with a space continues the field before it.
-func stanzas(text string) (list []source) {
-	fields, name := map[string][]string{}, ""
-	for line := range strings.Lines(text + "\n\n") {
-		key, value, found := strings.Cut(line, ":")
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case strings.TrimSpace(line) == "":
-			if !slices.Contains([]string{"no", "false", "off", "0"}, strings.Join(fields["enabled"], "")) {
-				list = append(list, source{fields["uris"], fields["suites"]})
-			}
-			fields = map[string][]string{}
-		case found && strings.TrimLeft(line, " \t") == line:
-			name = strings.ToLower(key)
-			fields[name] = strings.Fields(value)
-		default:
-			fields[name] = append(fields[name], strings.Fields(line)...)
+	// Without apt, there is no mirror.
+	text, _ := exec.Command("apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages").Output()
+	for line := range strings.Lines(string(text)) {
+		suite, uri, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.Contains(suite, "security") && strings.HasPrefix(uri, "http") && !slices.Contains(list, uri) {
+			list = append(list, uri)
 		}
 	}
 	return list

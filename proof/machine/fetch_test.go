@@ -15,24 +15,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
 const pool = "pool/main/l/linux/linux-image_1_amd64.deb"
 
-// useTemporary gives the test an empty cache, and apt sources that name no mirror.
-func useTemporary(t *testing.T) {
-	oldCache, oldApt := cache, apt
-	t.Cleanup(func() { cache, apt = oldCache, oldApt })
-	cache, apt = filepath.Join(t.TempDir(), "debian"), t.TempDir()
-	t.Setenv("DEBIAN_MIRROR", "")
-}
-
-func writeSource(t *testing.T, name, text string) {
+// useTemporary gives the test an empty cache, and apt these sources.
+func useTemporary(t *testing.T, sources string) {
 	t.Helper()
-	file := filepath.Join(apt, name)
-	must.OK(errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(text), 0o666)))
+	old, dir := cache, t.TempDir()
+	t.Cleanup(func() { cache = old })
+	cache = filepath.Join(t.TempDir(), "debian")
+	must.OK(os.WriteFile(dir+"/sources.list", []byte(sources), 0o666))
+	must.OK(os.WriteFile(dir+"/config", []byte("Dir::Etc \""+dir+"\";\n"), 0o666))
+	t.Setenv("APT_CONFIG", dir+"/config")
+	t.Setenv("DEBIAN_MIRROR", "")
 }
 
 // newMirror starts a server that has the package with this text. It counts the requests.
@@ -54,44 +53,10 @@ func newMirror(t *testing.T, text string) (address string, requests *int) {
 }
 
 func TestMirrors(t *testing.T) {
-	for _, c := range []struct {
-		name, file, text string
-		want             []string
-	}{
-		{"lines", "sources.list", "deb http://a/debian trixie main\ndeb-src http://b/debian trixie main\n" +
-			"deb\thttps://c/debian  trixie main contrib # near\n", []string{"http://a/debian", "https://c/debian"}},
-		{"options", "sources.list.d/x.list", "deb [ arch=amd64 signed-by=/k.gpg ] http://a trixie main\ndeb [trusted=yes] http://[::1]:80/b trixie main\n",
-			[]string{"http://a", "http://[::1]:80/b"}},
-		{"comments", "sources.list", "# deb http://a trixie main\n#deb http://b trixie main\n\n", nil},
-		{"an incomplete line", "sources.list", "deb\ndeb http://a\ndeb [arch=amd64\n", nil},
-		{"security suites", "sources.list", "deb http://a/debian-security trixie-security main\ndeb http://a/debian trixie-updates main\n", []string{"http://a/debian"}},
-		{"other methods", "sources.list", "deb cdrom:[Debian]/ trixie main\ndeb file:/srv/debian trixie main\ndeb http://a trixie main\n", []string{"http://a"}},
-		{"a stanza", "sources.list.d/debian.sources", "Types: deb\nURIs: http://b https://a/debian/\nSuites: trixie trixie-updates\nComponents: main\n",
-			[]string{"http://b", "https://a/debian/"}},
-		{"a continued field", "sources.list.d/debian.sources", "Types: deb\nuris: http://a\n http://b\n\thttp://c\nSuites: trixie\n", []string{"http://a", "http://b", "http://c"}},
-		{"a security stanza", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie\n\nURIs: http://b\nSuites: trixie-security\n", []string{"http://a"}},
-		{"a stanza with a security suite", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie-security trixie\n", []string{"http://a"}},
-		{"a disabled stanza", "sources.list.d/debian.sources", "Enabled: no\nURIs: http://a\nSuites: trixie\n\nEnabled: yes\nURIs: http://b\nSuites: trixie\n", []string{"http://b"}},
-		{"comments in a stanza", "sources.list.d/debian.sources", "# URIs: http://a\nURIs: http://b\n# Old: http://a\n http://c\nSuites: trixie\n", []string{"http://b", "http://c"}},
-		{"duplicates", "sources.list", "deb http://b trixie main\ndeb http://a trixie main\ndeb http://b sid main\n", []string{"http://b", "http://a"}},
-		{"another file", "sources.list.d/x.list.save", "deb http://a trixie main\n", nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			useTemporary(t)
-			writeSource(t, c.file, c.text)
-			if list := mirrors(); !slices.Equal(list, c.want) {
-				t.Errorf("got %q, want %q", list, c.want)
-			}
-		})
-	}
-}
-
-func TestMirrorsOfEveryFile(t *testing.T) {
-	useTemporary(t)
-	writeSource(t, "sources.list", "deb http://first trixie main\n")
-	writeSource(t, "sources.list.d/b.sources", "URIs: http://third\nSuites: trixie\n")
-	writeSource(t, "sources.list.d/a.list", "deb http://second trixie main\n")
-	if list, want := mirrors(), []string{"http://first", "http://second", "http://third"}; !slices.Equal(list, want) {
+	fdtest.Program(t, "apt-get")
+	useTemporary(t, "deb http://b/debian trixie main contrib\ndeb http://s/debian-security trixie-security main\n"+
+		"deb file:/srv/debian trixie main\ndeb https://a trixie main\ndeb http://b/debian sid main\ndeb-src http://src trixie main\n")
+	if list, want := mirrors(), []string{"http://b/debian/", "https://a/"}; !slices.Equal(list, want) {
 		t.Errorf("got %q, want %q", list, want)
 	}
 	t.Setenv("DEBIAN_MIRROR", "http://mine http://other")
@@ -102,11 +67,11 @@ func TestMirrorsOfEveryFile(t *testing.T) {
 
 // Fetch downloads the package from the first mirror that has it with the right hash. Later calls use the cache.
 func TestFetch(t *testing.T) {
-	useTemporary(t)
+	useTemporary(t, "")
 	none, _ := newMirror(t, "")
 	wrong, _ := newMirror(t, "another package")
 	right, requests := newMirror(t, "the package")
-	writeSource(t, "sources.list", fmt.Sprintf("deb %s trixie main\ndeb %s trixie main\ndeb %s/ trixie main\n", none, wrong, right))
+	t.Setenv("DEBIAN_MIRROR", none+" "+wrong+" "+right+"/")
 	sum := sumOf([]byte("the package"))
 	for _, from := range []string{"a mirror", "the cache"} {
 		file, err := Fetch(pool, sum)
@@ -155,7 +120,7 @@ func TestFetchFails(t *testing.T) {
 		{"no mirror", "", true, []string{"DEBIAN_MIRROR"}, dropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			useTemporary(t)
+			useTemporary(t, "")
 			t.Setenv("DEBIAN_MIRROR", c.mirrors)
 			t.Setenv("NO_PROXY", "127.0.0.1")
 			_, err := Fetch(pool, sumOf([]byte("the package")))
@@ -195,7 +160,7 @@ func TestReplaceFails(t *testing.T) {
 }
 
 func TestFetchOnlyBelowPoolMain(t *testing.T) {
-	useTemporary(t)
+	useTemporary(t, "")
 	address, requests := newMirror(t, "the package")
 	t.Setenv("DEBIAN_MIRROR", address)
 	for _, path := range []string{"pool/contrib/a.deb", "pool/main/../../x.deb", "/pool/main/a.deb", "pool/main/", "pool/main/a//b.deb", ""} {

@@ -120,7 +120,7 @@ func TestImage(t *testing.T) {
 // cached puts a package into the cache.
 func cached(t *testing.T, file string) target.Kernel {
 	t.Helper()
-	useTemporary(t)
+	useTemporary(t, "")
 	text := must.Get(os.ReadFile(file))
 	replace(filepath.Join(cache, filepath.Base(pool)), text)
 	return target.Kernel{Path: pool, SHA256: sumOf(text)}
