@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -134,14 +133,6 @@ func TestInterruptedResults(t *testing.T) {
 		record(testrecord.Spec, "a", "failed"))
 	p.suite = true
 	if got := countOf(p.results(time.Hour, true)); got != (testrecord.Counts{1, 2, 0}) {
-		t.Errorf("got %v", got)
-	}
-}
-
-func TestTimeLimit(t *testing.T) {
-	p := packageOf([]string{"start", "run A", "fail"})
-	p.at("").seconds = 61
-	if got := p.results(time.Minute, false); !strings.Contains(fmt.Sprint(got), "it reached the time limit of 1m0s") {
 		t.Errorf("got %v", got)
 	}
 }
