@@ -51,8 +51,8 @@ type running struct {
 	failure           string // how the command failed
 	group             int    // of its processes
 	outputs           []io.Closer
-	records, log      string // a folder, a file
-	read              map[string]int64
+	records, log      string         // a folder, a file
+	read              map[string]int // how much of each file of records
 	tests             []test
 	seen              map[string]bool // the failed tests that show has printed or left out
 	start             time.Time
@@ -68,7 +68,7 @@ func newRun(plan string, names []string, from []part) *run {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for _, name := range names {
 		i := slices.IndexFunc(from, func(p part) bool { return p.Name == name })
-		r.parts = append(r.parts, &running{part: from[i], packages: map[string]*goPackage{}, read: map[string]int64{}, seen: map[string]bool{}})
+		r.parts = append(r.parts, &running{part: from[i], packages: map[string]*goPackage{}, read: map[string]int{}, seen: map[string]bool{}})
 	}
 	return r
 }
