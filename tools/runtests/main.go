@@ -3,7 +3,7 @@
 // Command runtests runs a plan of tests and reports the results. The plans are in plan.go.
 //
 //	runtests PLAN [PART…]   run its parts, or only these
-//	runtests -list PLAN     print its parts, what each waits for, and their commands
+//	runtests -list PLAN     print its parts, and their commands
 //	runtests -sum TITLE [-failed N] FILE…
 //	                        add up the results that runs wrote to RESULTS, with at least N failures
 //
@@ -43,7 +43,7 @@ var (
 )
 
 func main() {
-	list := flag.Bool("list", false, "print the parts of the plan, what each waits for, and their commands")
+	list := flag.Bool("list", false, "print the parts of the plan, and their commands")
 	title := flag.String("sum", "", "add up the results in files, and print them under this `title`")
 	least := flag.Int("failed", 0, "with -sum, the minimum `number` of failures to report")
 	flag.Parse()
@@ -210,33 +210,15 @@ func (r *run) list() error {
 		return err
 	}
 	for _, p := range r.parts {
-		name := p.Name + r.waits(p)
 		if why := r.skips(p); why != "" {
-			fmt.Printf("%s: skipped: %s\n", name, why)
+			fmt.Printf("%s: skipped: %s\n", p.Name, why)
 			continue
 		}
 		command, _, err := r.commandOf(p)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %s\n", name, strings.Join(command, " "))
+		fmt.Printf("%s: %s\n", p.Name, strings.Join(command, " "))
 	}
 	return nil
-}
-
-// waits says, in parentheses, which parts of the plan must end before a part begins, and whether it runs alone.
-func (r *run) waits(p *running) string {
-	var says []string
-	if p.Alone {
-		says = append(says, "alone")
-	}
-	for _, o := range r.parts {
-		if slices.Contains(p.After, o.Name) {
-			says = append(says, "after "+o.Name)
-		}
-	}
-	if len(says) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(says, ", ") + ")"
 }

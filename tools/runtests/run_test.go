@@ -532,16 +532,6 @@ func TestPartners(t *testing.T) {
 	}
 }
 
-func TestWaits(t *testing.T) {
-	for name, want := range map[string]string{"setup": " (alone)", "partners": " (alone, after setup)", "c": ""} {
-		r := newRun("test", plans["test"], parts)
-		p := r.parts[slices.IndexFunc(r.parts, func(p *running) bool { return p.Name == name })]
-		if got := r.waits(p); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}
-
 func TestAgain(t *testing.T) {
 	goTests := map[string]*goPackage{module: packageOf([]string{"run A", "run A/b c"}), module + "/wire": packageOf([]string{"run A"}), module + "/proof/repotest": newPackage("")}
 	for _, c := range []struct {
