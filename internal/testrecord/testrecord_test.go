@@ -9,21 +9,8 @@ import (
 	"testing"
 )
 
-// againVariable is set in the process that again starts. The process that go test starts may have records of its own.
+// againVariable is set in the process that TestWrite starts. The one that go test starts may have records of its own.
 const againVariable = "SCM_TEST_AGAIN"
-
-// again runs a test of this file in another process, with a folder of records.
-func again(t *testing.T, name, folder string) (string, error) {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, "-test.run=^"+name+"$", "-test.v")
-	cmd.Env = append(os.Environ(), Variable+"="+folder, againVariable+"=1")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
 
 // A process writes to a file of its own, and the processes that it starts write no records.
 func TestWrite(t *testing.T) {
@@ -34,29 +21,19 @@ func TestWrite(t *testing.T) {
 		}
 		return
 	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	folder := t.TempDir()
-	if out, err := again(t, "TestWrite", folder); err != nil {
+	cmd := exec.Command(self, "-test.run=^TestWrite$")
+	cmd.Env = append(os.Environ(), Variable+"="+folder, againVariable+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	written.Package = "github.com/scm-rights/scm/internal/testrecord"
 	if all, err := ReadFolder(folder); err != nil || !reflect.DeepEqual(all, []Record{written}) {
 		t.Errorf("got %+v, %v, want %+v", all, err, written)
-	}
-}
-
-// If the file cannot be created, each record is an error.
-func TestWriteFails(t *testing.T) {
-	if os.Getenv(againVariable) != "" {
-		for range 2 {
-			if err := Write(Record{Kind: End}); err != nil {
-				t.Error(err)
-			}
-		}
-		return
-	}
-	out, err := again(t, "TestWriteFails", filepath.Join(t.TempDir(), "none"))
-	if n := strings.Count(out, "the results of the tests cannot be recorded: open "); err == nil || n != 2 {
-		t.Errorf("%d errors, and it ended with %v\n%s", n, err, out)
 	}
 }
 
