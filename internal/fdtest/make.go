@@ -6,18 +6,13 @@ import (
 	"strings"
 )
 
-// MakeVariables are the variables of both Makefiles and of tools/runtests that choose what runs, except CI. make
-// exports those that it is called with.
-var MakeVariables = []string{
-	"SETUP", "PEERS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
-	"QUICK", "FULL", "KEEP", "TIME", "KERNEL",
-}
-
-// WithoutMake returns the environment for a make that a test starts. It leaves out the flags and variables of a make
-// that started the test.
+// WithoutMake returns the environment for a make that a test starts. It leaves out the flags of a make that started the
+// test, and the variables of both Makefiles and of tools/runtests that choose what runs, except CI. Make exports those
+// that it is called with.
 func WithoutMake() []string {
+	variables := []string{"SETUP", "PEERS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO", "QUICK", "FULL", "KEEP", "TIME", "KERNEL"}
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "MAKE") || name == "MFLAGS" || slices.Contains(MakeVariables, name)
+		return strings.HasPrefix(name, "MAKE") || name == "MFLAGS" || slices.Contains(variables, name)
 	})
 }
