@@ -45,14 +45,14 @@ func (r *Report) JUnit(w io.Writer) error {
 	}
 	run := &junit.Suite{Name: "run"}
 	if r.UnmatchedFaults() > 0 {
-		run.Add(junit.Case{Class: "run", Name: unmatchedTitle}, "failure", shorten(strings.Join(r.Unmatched, "; "), maxMessage), safeLines(r.Unmatched))
+		run.Add(junit.Case{Class: "run", Name: unmatchedTitle}, "failure", shorten(strings.Join(r.Unmatched, "; "), junit.MaxMessage), safeLines(r.Unmatched))
 	}
 	if list := r.runErrors(r.CutText()); len(list) > 0 {
-		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
+		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), junit.MaxMessage), safeLines(list))
 	}
 	peers, sentences := r.partlyAsked()
 	for i, text := range sentences {
-		run.Add(junit.Case{Class: "run", Name: peers[i] + ": " + scenario.NoVerdictIn("some cases")}, "skipped", shorten(text, maxMessage), safeLines([]string{text}))
+		run.Add(junit.Case{Class: "run", Name: peers[i] + ": " + scenario.NoVerdictIn("some cases")}, "skipped", shorten(text, junit.MaxMessage), safeLines([]string{text}))
 	}
 	if run.Tests > 0 {
 		all.Suites = append(all.Suites, run)
@@ -80,11 +80,8 @@ func addCase(suite *junit.Suite, c scenario.Result, first FirstCases) {
 	case element != "skipped":
 		body = safeLines(junitBody(c))
 	}
-	suite.Add(test, element, shorten(message, maxMessage), body)
+	suite.Add(test, element, shorten(message, junit.MaxMessage), body)
 }
-
-// maxMessage is the maximum length of a message.
-const maxMessage = junit.MaxMessage
 
 // junitBody returns the findings of a case, each with its line in the scenario, and the transcript.
 func junitBody(c scenario.Result) (lines []string) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/scm-rights/scm/interop/junit"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -93,7 +94,7 @@ func TestJUnitMessages(t *testing.T) {
 		for _, c := range s.Cases {
 			for _, o := range append(append(c.Failures, c.Errors...), c.Skipped...) {
 				outcomes++
-				if strings.ContainsFunc(o.Message, func(c rune) bool { return !unicode.IsPrint(c) || c == '\ufffd' }) || len([]rune(o.Message)) > maxMessage ||
+				if strings.ContainsFunc(o.Message, func(c rune) bool { return !unicode.IsPrint(c) || c == '\ufffd' }) || len([]rune(o.Message)) > junit.MaxMessage ||
 					!strings.Contains(o.Message, `two, lines \x00\x1b\ufffe\u2028\xff`) {
 					t.Errorf("%s: the message is %q", c.Class, o.Message)
 				}

@@ -21,11 +21,8 @@ const (
 func (r *Report) Markdown(w io.Writer) error {
 	r = r.abbreviated()
 	var b text
-	headline := r.Headline()
-	if headline != asExpected {
-		headline = "**" + escapeMarkdown(headline) + "**"
-	}
-	b.printf("## scm interop: %s\n%s\n", headline, r.partLine())
+	b.writeHeading(r.Headline())
+	b.printf("%s\n", r.partLine())
 	if causes := r.Causes(); len(causes) > 0 {
 		rows := [][]string{{"cause", "cases", "example"}}
 		for _, c := range causes[:min(len(causes), maxFailures)] {
@@ -90,6 +87,14 @@ func (r *Report) Markdown(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String()+tail)
 	return err
+}
+
+// writeHeading writes the headline of a report.
+func (t *text) writeHeading(headline string) {
+	if headline != asExpected {
+		headline = "**" + escapeMarkdown(headline) + "**"
+	}
+	t.printf("## scm interop: %s\n", headline)
 }
 
 // markdownTable writes a table. The first row is its header.

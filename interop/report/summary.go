@@ -34,11 +34,7 @@ const (
 func (r *Report) Summary(w io.Writer, page string) error {
 	r = r.abbreviated()
 	var b text
-	headline := r.Headline()
-	if headline != asExpected {
-		headline = "**" + escapeMarkdown(headline) + "**"
-	}
-	b.printf("## scm interop: %s\n", headline)
+	b.writeHeading(r.Headline())
 	if r.Error == "" {
 		b.printf("\n%s\n", r.countsLine())
 	}
@@ -154,10 +150,7 @@ var notAsked = map[string]bool{scenario.NotSelected: true, scenario.NotBuiltin: 
 // unusedLine lists the peers that could not be used, in one line of Markdown. It leaves out those
 // that the user did not ask for.
 func (r *Report) unusedLine() string {
-	unused := r.unusedByReason()
-	for reason := range notAsked {
-		delete(unused, reason)
-	}
+	unused := r.unusedByReason(notAsked)
 	var list []string
 	for _, reason := range slices.Sorted(maps.Keys(unused)) {
 		names := codeMarkdown(shorten(strings.Join(unused[reason], " "), maxSummaryText))

@@ -10,19 +10,19 @@ import (
 // unused returns a text for each reason why peers took no part in the run, other than those left out. The text contains
 // the names of these peers and the reason.
 func (r *Report) unused(without map[string]bool) (groups []string) {
-	names := r.unusedByReason()
-	maps.DeleteFunc(names, func(reason string, _ []string) bool { return without[reason] })
+	names := r.unusedByReason(without)
 	for _, reason := range slices.Sorted(maps.Keys(names)) {
 		groups = append(groups, strings.Join(names[reason], " ")+": "+reason)
 	}
 	return groups
 }
 
-// unusedByReason returns the names of the peers that took no part in the run, by the reason.
-func (r *Report) unusedByReason() map[string][]string {
+// unusedByReason returns the names of the peers that took no part in the run, by the reason, other than for those left
+// out.
+func (r *Report) unusedByReason(without map[string]bool) map[string][]string {
 	names := map[string][]string{}
 	for _, p := range r.Peers {
-		if p.NotRun != "" {
+		if p.NotRun != "" && !without[p.NotRun] {
 			names[p.NotRun] = append(names[p.NotRun], p.Name)
 		}
 	}
