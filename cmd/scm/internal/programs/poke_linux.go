@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // PokeOptions say which server to poke, and how.
@@ -170,8 +172,8 @@ func (p *poker) explainUnread(hint string) error {
 		return errors.New("the server has read none of the messages" + hint)
 	}
 	slices.Sort(p.ends)
-	const text = "the server ended %d time%s before it had read a message (%s)%s"
-	return p.withOutput(fmt.Errorf(text, n, plural(n), strings.Join(slices.Compact(p.ends), ", "), hint))
+	const text = "the server ended %s before it had read a message (%s)%s"
+	return p.withOutput(fmt.Errorf(text, display.Plural(n, "time"), strings.Join(slices.Compact(p.ends), ", "), hint))
 }
 
 // withOutput adds to an error the output of the last server that has ended by itself.

@@ -137,25 +137,21 @@ func (r *Report) Verdict() string {
 	}
 	text := r.Program + ": no findings"
 	if found > 0 {
-		text = fmt.Sprintf("%s: %d finding%s", r.Program, found, plural(found))
+		text = r.Program + ": " + display.Plural(found, "finding")
 	}
 	for _, part := range []struct {
 		n    int
 		text string
-	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {untried, "not tried"}, {skipped, "without a verdict"}, {r.Aside, "accepted line" + plural(r.Aside) + " set aside"}} {
+	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {untried, "not tried"}, {skipped, "without a verdict"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.text)
 		}
+	}
+	if r.Aside > 0 {
+		text += ", " + display.Plural(r.Aside, "accepted line") + " set aside"
 	}
 	if r.Broken != "" {
 		text += ", cut short: " + r.Broken
 	}
 	return text
-}
-
-func plural(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return "s"
 }
