@@ -77,14 +77,11 @@ func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).Replace
 var _ = Describe("the pages", Label("tree"), func() {
 	It("have no broken links, and their Go code is formatted", func() {
 		var faults []string
-		pages := 0
-		for _, name := range filesBelow(".") {
-			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" {
-				pages++
-				faults = append(faults, broken(name, contents(name))...)
-			}
+		pages := treeFiles(".md")
+		for _, name := range pages {
+			faults = append(faults, broken(name, contents(name))...)
 		}
-		Expect(pages).To(BeNumerically(">", 15))
+		Expect(len(pages)).To(BeNumerically(">", 15))
 		Expect(faults).To(BeEmpty())
 		for _, text := range []string{"[x](none.md)", "[x](README.md#none)", "[x](#none)", "```go\nif {\n```\n", "```go\nx  := 1\n```\n"} {
 			Expect(broken("x.md", text)).To(HaveLen(1), text)
@@ -103,7 +100,6 @@ var _ = Describe("the pages", Label("tree"), func() {
 	It("have every page and anchor that other files name", func() {
 		var faults []string
 		for _, name := range filesBelow(".") {
-			name = strings.TrimPrefix(name, "/")
 			// release-missing.sh looks for pages in the history.
 			if filepath.Ext(name) != ".md" && filepath.Base(name) != "release-missing.sh" {
 				faults = append(faults, lost(name, contents(name))...)

@@ -133,6 +133,12 @@ func filesBelow(dir string) (names []string) {
 	return names
 }
 
+// treeFiles returns the paths of the tree's files that end in this suffix.
+func treeFiles(suffix string) []string {
+	GinkgoHelper()
+	return slices.DeleteFunc(filesBelow("."), func(name string) bool { return !strings.HasSuffix(name, suffix) })
+}
+
 // linked returns a folder that contains only links to these programs in PATH.
 func linked(names ...string) string {
 	GinkgoHelper()

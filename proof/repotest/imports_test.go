@@ -152,8 +152,8 @@ var _ = Describe("the tree", Label("tree"), func() {
 	It("imports nothing of proof, also not in tests", func() {
 		imports := regexp.MustCompile(`"` + module + `/proof[/"]`)
 		files := 0
-		for _, name := range filesBelow(".") {
-			if filepath.Ext(name) == ".go" && !strings.HasPrefix(name, "proof/") {
+		for _, name := range treeFiles(".go") {
+			if !strings.HasPrefix(name, "proof/") {
 				files++
 				Expect(contents(name)).NotTo(MatchRegexp(imports.String()), name)
 			}
@@ -166,8 +166,8 @@ var _ = Describe("the tree", Label("tree"), func() {
 	It("imports spectest, which records specs, where a suite runs", func() {
 		runs := regexp.MustCompile(`(?m)^[^/"\n]*\bRunSpecs\(`)
 		var suites []string
-		for _, name := range filesBelow(".") {
-			if text := contents(name); strings.HasSuffix(name, "_test.go") && runs.MatchString(text) {
+		for _, name := range treeFiles("_test.go") {
+			if text := contents(name); runs.MatchString(text) {
 				suites = append(suites, name)
 				Expect(text).To(Or(ContainSubstring(`"`+module+`/internal/spectest"`), HavePrefix("//go:build unix && !aix\n\npackage spectest\n")), name)
 			}
@@ -198,10 +198,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 	It("names the tags scm_purego and purego together in every build constraint", func() {
 		both := strings.NewReplacer("!purego && !scm_purego", "", "purego || scm_purego", "")
 		tagged := 0
-		for _, name := range filesBelow(".") {
-			if filepath.Ext(name) != ".go" {
-				continue
-			}
+		for _, name := range treeFiles(".go") {
 			for _, line := range regexp.MustCompile(`(?m)^//go:build .*purego.*$`).FindAllString(contents(name), -1) {
 				Expect(both.Replace(line)).NotTo(ContainSubstring("purego"), name)
 				tagged++
@@ -238,7 +235,6 @@ var _ = Describe("the tree", Label("tree"), func() {
 
 	It("has no built program", func() {
 		for _, name := range filesBelow(".") {
-			name = strings.TrimPrefix(name, "/")
 			Expect(contents(name)).NotTo(HavePrefix("\x7fELF"), name)
 		}
 	})
@@ -265,11 +261,8 @@ var _ = Describe("the tree", Label("tree"), func() {
 	It("lets Dependabot update every side module, and never the versions that importers get", func() {
 		listed := regexp.MustCompile(`(?m)^      - /(\S*)$`)
 		var modules, updated []string
-		for _, name := range filesBelow(".") {
-			name = strings.TrimPrefix(name, "/")
-			if dir := filepath.Dir(name); filepath.Base(name) == "go.mod" && dir != "." {
-				modules = append(modules, dir)
-			}
+		for _, name := range treeFiles("/go.mod") {
+			modules = append(modules, filepath.Dir(name))
 		}
 		for _, dir := range listed.FindAllStringSubmatch(contents(".github/dependabot.yml"), -1) {
 			updated = append(updated, dir[1])

@@ -5,6 +5,7 @@ package repotest
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -36,22 +37,12 @@ var newFileAllowed = []string{
 }
 
 // filesCalling returns the Go files in the tree that match and call a function, outside of comments.
-func filesCalling(function string, match func(name string) bool) (found []string) {
+func filesCalling(function string, match func(name string) bool) []string {
 	GinkgoHelper()
 	call := regexp.MustCompile(`(?m)^[^/\n]*\b` + regexp.QuoteMeta(function) + `\(`)
-	files := 0
-	for _, name := range filesBelow(".") {
-		name = strings.TrimPrefix(name, "/")
-		if filepath.Ext(name) != ".go" || !match(name) {
-			continue
-		}
-		files++
-		if call.MatchString(contents(name)) {
-			found = append(found, name)
-		}
-	}
-	Expect(files).To(BeNumerically(">", 100))
-	return found
+	files := slices.DeleteFunc(treeFiles(".go"), func(name string) bool { return !match(name) })
+	Expect(len(files)).To(BeNumerically(">", 100))
+	return slices.DeleteFunc(files, func(name string) bool { return !call.MatchString(contents(name)) })
 }
 
 var _ = Describe("os.NewFile", Label("tree"), func() {
@@ -83,8 +74,8 @@ var _ = Describe("a socket in a test", Label("tree"), func() {
 	// It finds a path that is joined at once, which is how they were written.
 	It("is not in t.TempDir, whose name can be too long, but in fdtest.ShortDir", func() {
 		joined := regexp.MustCompile(`\bt\.TempDir\(\)(, |\+)"/?(s|sock|socket|notify|listener|receiver)\b.*`)
-		for _, name := range filesBelow(".") {
-			if strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "proof/") {
+		for _, name := range treeFiles("_test.go") {
+			if !strings.HasPrefix(name, "proof/") {
 				Expect(joined.FindString(contents(name))).To(BeEmpty(), name)
 			}
 		}
@@ -94,10 +85,8 @@ var _ = Describe("a socket in a test", Label("tree"), func() {
 var _ = Describe("a test", Label("tree"), func() {
 	It("says why it is skipped", func() {
 		silent := regexp.MustCompile(`(?m)^\s*([\w.()]+\.)?Skip(Now\(|\(""\)|\(\)).*`)
-		for _, name := range filesBelow(".") {
-			if filepath.Ext(name) == ".go" {
-				Expect(silent.FindString(contents(name))).To(BeEmpty(), name)
-			}
+		for _, name := range treeFiles(".go") {
+			Expect(silent.FindString(contents(name))).To(BeEmpty(), name)
 		}
 	})
 })
@@ -105,9 +94,9 @@ var _ = Describe("a test", Label("tree"), func() {
 var _ = Describe("a comment", Label("tree"), func() {
 	// Pages show the code of examples, and the comments of others are their output.
 	It("is at most 120 columns wide", func() {
-		for _, name := range filesBelow(".") {
+		for _, name := range treeFiles(".go") {
 			example := strings.HasPrefix(name, "examples/") || strings.HasPrefix(filepath.Base(name), "example_")
-			if filepath.Ext(name) != ".go" || strings.Contains(name, "/testdata/") || example {
+			if strings.Contains(name, "/testdata/") || example {
 				continue
 			}
 			for line := range strings.Lines(contents(name)) {
