@@ -15,9 +15,7 @@ import (
 func TestConnectWaitsForListen(t *testing.T) {
 	path := filepath.Join(ShortDir(t), "socket")
 	sock, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	defer func() { _ = syscall.Close(sock) }()
 	var refusals []error
 	conn := Connect(t, func() (net.Conn, error) {

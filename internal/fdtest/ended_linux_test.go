@@ -42,21 +42,15 @@ func TestEnded(t *testing.T) {
 	}
 	cmd := reexec.Command(leaderEnds)
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, cmd.Start())
 	pid := cmd.Process.Pid
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the main thread has not ended within a minute")
 		}
 		status, err := procfs.ReadStatus(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		if status.HasEnded() {
 			break
 		}
@@ -64,9 +58,7 @@ func TestEnded(t *testing.T) {
 	if fdtest.Ended(pid) {
 		t.Error("Ended is true while a thread waits for standard input")
 	}
-	if err := stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, stdin.Close())
 	fdtest.WaitEnded(t, pid) // as a zombie: this process has not waited for it
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)

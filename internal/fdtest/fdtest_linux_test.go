@@ -15,9 +15,7 @@ import (
 func pipe(t *testing.T) (r, w int) {
 	t.Helper()
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Pipe2(p[:], unix.O_CLOEXEC))
 	closeLater(t, p[0])
 	closeLater(t, p[1])
 	return p[0], p[1]
@@ -34,9 +32,7 @@ func closeLater(t *testing.T, fd int) {
 func dup(t *testing.T, fd int) int {
 	t.Helper()
 	d, err := unix.Dup(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	closeLater(t, d)
 	return d
 }
@@ -62,9 +58,7 @@ func TestLedger(t *testing.T) {
 	if lost := l.Lost(); lost != nil {
 		t.Errorf("lost %v, want none; all descriptors are open", lost)
 	}
-	if err := unix.Dup2(other, d); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Dup2(other, d))
 	if lost := l.Lost(); len(lost) != 1 {
 		t.Errorf("lost %v; want %d", lost, d)
 	}
@@ -105,9 +99,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("new %v, want only the duplicate", fresh)
 	}
 	other, _ := pipe(t)
-	if err := unix.Dup2(other, w); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Dup2(other, w))
 	if fresh := s.NewSince(); len(fresh) != 4 {
 		t.Errorf("new %v, want the duplicate, both ends of a pipe, and a descriptor that refers to another file", fresh)
 	}
@@ -118,16 +110,10 @@ func TestFileThatCannotBeExamined(t *testing.T) {
 	before := Take()
 	cmd := exec.Command("cat")
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
+	Must(t, cmd.Start())
 	fd, err := unix.Open(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err := errors.Join(err, stdin.Close(), cmd.Wait()); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, errors.Join(err, stdin.Close(), cmd.Wait()))
 	closeLater(t, fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err == nil {

@@ -11,9 +11,7 @@ import (
 func left(t *testing.T, s Snapshot) []int {
 	t.Helper()
 	left, err := s.Left()
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	return slices.Sorted(maps.Keys(left))
 }
 
@@ -27,9 +25,7 @@ func TestLeft(t *testing.T) {
 	if fds := left(t, s); !slices.Equal(fds, []int{d}) {
 		t.Errorf("left %v, want %d", fds, d)
 	}
-	if err := unix.Close(r); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Close(r))
 	if fds := left(t, s); len(fds) > 0 {
 		t.Errorf("left %v, want none; the read end of the pipe has another descriptor", fds)
 	}
@@ -37,9 +33,7 @@ func TestLeft(t *testing.T) {
 	if fds := left(t, s); len(fds) != 2 || fds[0] != other {
 		t.Errorf("left %v, want both ends of another pipe", fds)
 	}
-	if err := unix.Close(w); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Close(w))
 	again := dup(t, d)
 	if fds := left(t, s); slices.Contains(fds, again) || len(fds) != 2 {
 		t.Errorf("left %v, want both ends of another pipe", fds)
@@ -52,17 +46,11 @@ func TestLeft(t *testing.T) {
 // A closed eventfd does not hide a timerfd, although both have the ID of the anonymous files.
 func TestLeftAnonymous(t *testing.T) {
 	before, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	s := Take()
-	if err := unix.Close(before); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, unix.Close(before))
 	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Must(t, err)
 	defer func() { _ = unix.Close(timer) }()
 	if fds := left(t, s); !slices.Equal(fds, []int{timer}) {
 		t.Errorf("left %v, want the timerfd %d", fds, timer)

@@ -10,6 +10,14 @@ import (
 	"github.com/scm-rights/scm/internal/testrecord"
 )
 
+// Must ends the test if there is an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Compiler is how records call a missing C compiler, whatever its name is.
 const Compiler = "C compiler"
 
@@ -51,9 +59,7 @@ func NeedRoot(t testing.TB, what string) {
 // Lacks records that a test is about to be skipped, and what is missing on the machine.
 func Lacks(t testing.TB, what string) {
 	t.Helper()
-	if err := testrecord.Write(testrecord.Record{Kind: testrecord.Lacks, Name: t.Name(), Missing: what}); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, testrecord.Write(testrecord.Record{Kind: testrecord.Lacks, Name: t.Name(), Missing: what}))
 }
 
 // Limit returns the time limit d, multiplied by N if SLOW=N is set, as it should be on a slow machine.

@@ -30,9 +30,7 @@ func (c *caller) end(how string, args []any) {
 func TestProgram(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
-	if err := os.WriteFile(dir+"/tea", nil, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	Must(t, os.WriteFile(dir+"/tea", nil, 0o700))
 	for _, c := range []struct{ ci, name, path, ended string }{
 		{"", "tea", dir + "/tea", ""},
 		{"", "milk", "", "skipped: missing: no milk in PATH"},
