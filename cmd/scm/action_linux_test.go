@@ -27,13 +27,9 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	}
 	fdtest.Program(t, "bash")
 	script, err := filepath.Abs("../../interop/action.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	folder := t.TempDir() // the script removes it
-	if err := os.Symlink(program(t, "scm"), filepath.Join(folder, "scm")); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Symlink(program(t, "scm"), filepath.Join(folder, "scm")))
 	cmd := exec.Command(script)
 	cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
 		"REPORTS="+dir+"/reports", "SCM_FOLDER="+folder, "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
@@ -159,9 +155,7 @@ func TestActionSummary(t *testing.T) {
 	t.Parallel()
 	fake := program(t, "faulty")
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives it leaked once\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives it leaked once\n"), 0o600))
 	cmd := actionCommand(t, dir, "PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd/stream/runner/*", "GITHUB_WORKSPACE="+dir, "EXPECT=mine.txt")
 	cmd.Dir = dir
 	r := finish(t, cmd)
@@ -187,9 +181,7 @@ func TestActionWithUnfinishedReasons(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	text := "# ? is not a reason.\n** leak@good it leaks: why?\n** leak@good ?\n  **\t{leak,file}@good:receives  flaky: ? sometimes\n" + strings.Repeat("** hang@good ? hangs\n", 20)
-	if err := os.WriteFile(dir+"/a,b.txt", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(dir+"/a,b.txt", []byte(text), 0o600))
 	for _, file := range []string{"a,b.txt", dir + "/a,b.txt"} {
 		cmd := actionCommand(t, dir, "PEERS=good="+program(t, "faulty"), "GITHUB_WORKSPACE="+dir, "EXPECT="+file+"\n\n/no/such/file\n")
 		cmd.Dir = dir
@@ -216,9 +208,7 @@ func TestActionBuildsPeers(t *testing.T) {
 	}
 	dir, module := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
-		if err := os.WriteFile(filepath.Join(module, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(filepath.Join(module, name), []byte(text), 0o600))
 	}
 	peer := pythonPeer(t, "class Mine(Mine):\n    def library_send(self, *_):\n        return None\n") // no count, and therefore a wrong answer
 	r := finish(t, actionCommand(t, dir, builds, "WITH=csrc python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream/mine",
@@ -246,13 +236,9 @@ func TestActionCancelled(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
 	p := &started{t: t, cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.stdout, &p.stderr, time.Minute
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, p.cmd.Start())
 	peer := waitFor(t, file)
-	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, p.cmd.Process.Signal(syscall.SIGINT))
 	if r := p.wait(); r.code != 143 || contents(t, dir+"/output") != "status=143\n" || !ended(t, peer) {
 		t.Errorf("got %v, want exit status 143, also in the outputs, and no peer left", r)
 	}
@@ -308,9 +294,7 @@ for f in broken/v1.2.3/scm*; do echo woe >>$f; head -c 20 all.tar.gz >cut/v1.2.3
 		{"no archive for this machine", server.URL + "/other", "1.2.3", "status=4\n"},
 	} {
 		cmd := actionCommand(t, dir, "RUNNER_TEMP="+dir+"/tmp", "SCM_RELEASES="+c.url, "VERSION="+c.version)
-		if err := os.MkdirAll(dir+"/tmp", 0o700); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.MkdirAll(dir+"/tmp", 0o700))
 		cmd.Path = filepath.Join(filepath.Dir(cmd.Path), "action-get.sh")
 		r := finish(t, cmd)
 		got := contents(t, dir+"/output")

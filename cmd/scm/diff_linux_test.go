@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,7 @@ func TestDiff(t *testing.T) {
 	one := tracee("pass")
 	served := func(args ...string) []string { return append(tracee("clients"), args...) }
 	port := filepath.Join(t.TempDir(), "port") // the same program in another file
-	if err := exec.Command("cp", one[2], port).Run(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, exec.Command("cp", one[2], port).Run())
 	ported := func(args ...string) []string {
 		return append([]string{"env", reexec.Variable + "=clients", port}, args...)
 	}
@@ -126,13 +125,9 @@ func TestDiff(t *testing.T) {
 func TestDiffNames(t *testing.T) {
 	traceable(t)
 	name := filepath.Join(t.TempDir(), "##vso[task.complete]")
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(name, nil, 0o600))
 	in, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer in.Close()
 	cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("pass"), []string{"---"}, tracee("flag"))...)
 	cmd.Stdin = in
@@ -230,9 +225,7 @@ func TestDiffInput(t *testing.T) {
 	traceable(t)
 	text := strings.Repeat("many lines\n", 3000)
 	file, err := os.Open(write(t, text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer file.Close()
 	for _, input := range []io.Reader{strings.NewReader(text), file} {
 		cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("echo"), []string{"---"}, tracee("echo"))...)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -16,9 +17,7 @@ import (
 func TestNotAsked(t *testing.T) {
 	t.Parallel()
 	catalogue := filepath.Join(t.TempDir(), "catalogue")
-	if err := os.CopyFS(filepath.Join(catalogue, "peer/payload"), os.DirFS("../../interop/catalogue/peer/payload")); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.CopyFS(filepath.Join(catalogue, "peer/payload"), os.DirFS("../../interop/catalogue/peer/payload")))
 	var shards scenario.Asked
 	numbers := map[string]scenario.Asked{}
 	for _, flags := range []string{"", "--skip */*/dgram", "--shard 1/2", "--shard 2/2"} {

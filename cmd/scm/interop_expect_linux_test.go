@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // oneCase returns a directory with a single scenario, for streams only.
@@ -17,9 +19,7 @@ func oneCase(t *testing.T) string {
 	text := strings.Replace(contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt"), "\non stream dgram seqpacket\n", "\non stream\n", 1)
 	err := errors.Join(os.Mkdir(filepath.Join(dir, "basics"), 0o777),
 		os.WriteFile(filepath.Join(dir, "basics", "pass-one-fd.txt"), []byte(text), 0o666))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return dir
 }
 
@@ -30,9 +30,7 @@ func TestExpectUpdate(t *testing.T) {
 	file, link := filepath.Join(folder, "r.jsonl"), filepath.Join(folder, "link.txt")
 	peer := "fake=" + program(t, "faulty") + " --fault cloexec"
 	expected := write(t, "# Ours.\nbasics/pass-one-fd leak@fake it was so once\n")
-	if err := os.Symlink(expected, link); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Symlink(expected, link))
 	run := func(want int) {
 		t.Helper()
 		if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--peer", peer, "--report", file, "--expect", expected); r.code != want {
@@ -52,14 +50,10 @@ func TestExpectUpdate(t *testing.T) {
 		t.Errorf("got the file %s, want %s", now, want)
 	}
 	run(2) // a reason is still missing
-	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(now, "?", "it is a fake")), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(expected, []byte(strings.ReplaceAll(now, "?", "it is a fake")), 0o666))
 	run(0)
 	runs(t, result{}, "interop", "expect", file, "--catalogue", dir, "--expect", expected)
-	if err := os.WriteFile(expected, []byte("** {leak,cloexec}@fake it is a fake\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(expected, []byte("** {leak,cloexec}@fake it is a fake\n"), 0o666))
 	const narrowed = "- ** leak@fake it is a fake\n+ ** cloexec@fake it is a fake\n…"
 	// no reason is to be completed
 	runs(t, result{stdout: narrowed}, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
@@ -78,9 +72,7 @@ func TestExpectUnmatched(t *testing.T) {
 	const kept = "# Ours.\n** cloexec@fake it is a fake\n** leak@fake<0.0.1 an old version\n** answer@runner<2.0 an old kernel\n"
 	const stale = "basics/pass-two-fds leak@fake it was removed\nbasics/pass-1-fd leak@fake it was renamed\n** leak@gone no such peer\n"
 	old := kept + stale + "basics/{pass-one-fd,moved} leak@fake<0.0.1 part of it was removed\n"
-	if err := os.WriteFile(expected, []byte(old), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(expected, []byte(old), 0o666))
 	file := filepath.Join(folder, "r.json")
 	run := func(args ...string) result {
 		return command(t, append([]string{"interop", "run", "--catalogue", dir, "--builtin=false", "--peer", "fake=" + program(t, "faulty") + " --fault cloexec",
@@ -163,9 +155,7 @@ func TestExpectUpdateOfLastFile(t *testing.T) {
 func TestRunWithoutKernel(t *testing.T) {
 	dir := oneCase(t)
 	const id = "basics/fd-lowest-free-number"
-	if err := os.WriteFile(filepath.Join(dir, id+".txt"), []byte(contents(t, "../../interop/catalogue/kernel/"+id+".txt")), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(filepath.Join(dir, id+".txt"), []byte(contents(t, "../../interop/catalogue/kernel/"+id+".txt")), 0o666))
 	const text = id + " leak@kernel it was so once\n"
 	expected, file := write(t, text), filepath.Join(t.TempDir(), "r.json")
 	run := []string{"interop", "run", "--json", "--catalogue", dir, "--builtin=false", "--expect", expected}
@@ -177,9 +167,7 @@ func TestRunWithoutKernel(t *testing.T) {
 	if now := contents(t, expected); now != text {
 		t.Errorf("got the file %s, want %s", now, text)
 	}
-	if err := os.Remove(filepath.Join(dir, "basics", "pass-one-fd.txt")); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Remove(filepath.Join(dir, "basics", "pass-one-fd.txt")))
 	r = command(t, run...)
 	if all, _ := readJSON(t, r); all.Kernel.Verdicts() != 3 || all.NoKernel != 0 {
 		t.Errorf("without a peer scenario: got %v, want three verdicts about the kernel", r)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 )
@@ -86,10 +87,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	dgramOnly := t.TempDir()
 	const text = "# Bytes pass.\n# unix(7)\non dgram\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n"
-	err := errors.Join(os.Mkdir(filepath.Join(dgramOnly, "group"), 0o777), os.WriteFile(filepath.Join(dgramOnly, "group", "id.txt"), []byte(text), 0o666))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(os.Mkdir(filepath.Join(dgramOnly, "group"), 0o777), os.WriteFile(filepath.Join(dgramOnly, "group", "id.txt"), []byte(text), 0o666)))
 	stale := write(t, "** leak@fake:receives it is a fake")
 	unfinished := write(t, "# Ours.\n** cloexec@fake ? it is a fake\n** leak@fake it is so\n** {file,crash}@fake flaky: ?\n")
 	alsoUnfinished := write(t, "** hang@fake ?\n")
@@ -99,16 +97,12 @@ func TestExitCodes(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
 	marking := "fake=sh -c ': > " + started + "; exec " + fake + "'"
 	orphan := write(t, "#!/nonexistent/sh\n")
-	if err := os.Chmod(orphan, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(orphan, 0o700))
 	run := func(args ...string) []string { return append([]string{"run"}, args...) }
 	whole := func(args ...string) []string { return slices.Concat([]string{"run"}, fewCases, args) }
 	// A run reads the whole catalogue. One group takes a fraction of the time.
 	group := t.TempDir()
-	if err := os.CopyFS(filepath.Join(group, "basics"), os.DirFS("../../interop/catalogue/peer/basics")); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.CopyFS(filepath.Join(group, "basics"), os.DirFS("../../interop/catalogue/peer/basics")))
 	with := func(args ...string) []string { return whole(append(args, "--catalogue", group)...) }
 	peer := func(text string) []string { return with("--peer", text) }
 	for _, c := range []struct {
@@ -246,9 +240,7 @@ func TestReports(t *testing.T) {
 	}
 	whole, err1 := report.Read(filepath.Join(dir, "r.json"))
 	streamed, err2 := report.Read(filepath.Join(dir, "r.jsonl"))
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err1, err2))
 	if whole.Totals != streamed.Totals || whole.Totals.Fail != 6 || len(whole.Cases) != 12 || len(streamed.Cases) != 12 {
 		t.Errorf("got %+v, and in the stream %+v; want 6 failures in 12 cases", whole.Totals, streamed.Totals)
 	}
@@ -389,9 +381,7 @@ func TestReplay(t *testing.T) {
 	}
 	// A built-in peer is run by the scm in the report or, if that no longer exists, by this one.
 	other := filepath.Join(t.TempDir(), "scm")
-	if err := os.Symlink(self, other); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Symlink(self, other))
 	for recorded, want := range map[string]string{"/nowhere/scm": self, other: other} {
 		runs(t, result{0, inside + ": was pass, is now pass\n…", "…: " + want + " interop peer …"},
 			"interop", "replay", write(t, strings.ReplaceAll(contents(t, file), self, recorded))+"#"+inside)
@@ -526,9 +516,7 @@ func TestCatalogue(t *testing.T) {
 			err = errors.Join(err, os.MkdirAll(filepath.Join(own, c.folder), 0o777),
 				os.WriteFile(filepath.Join(own, c.folder, "good.txt"), []byte(c.scenario), 0o666))
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		if r := command(t, "interop", "check-catalogue", own); (r.code == 0) != (c.want == "") || r.code > 1 || r.stderr != c.want {
 			t.Errorf("%s/good.txt and the line %q: got %+v, want %q", c.folder, c.expected, r, c.want)
 		}
@@ -566,10 +554,7 @@ func TestBuiltinPeer(t *testing.T) {
 func TestUnbuiltPeers(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "peers.json")
 	const why = "no cargo in PATH"
-	err := peers.WriteList(list, []peers.Built{{Name: "one", Why: why, Setup: "interop"}, {Name: "two", Why: why, Setup: "interop"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, peers.WriteList(list, []peers.Built{{Name: "one", Why: why, Setup: "interop"}, {Name: "two", Why: why, Setup: "interop"}}))
 	want := "\nnot used: one two: no cargo in PATH; to install it: make setup-interop\n"
 	r := command(t, "interop", "run", "--builtin=false", "--skip", "!basics", "--skip", "*/!pass-one-fd", "--peers", list)
 	if r.code != 0 || !strings.Contains(r.stdout, want) || strings.Count(r.stdout, "two") != 1 {

@@ -56,9 +56,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 	for language, file := range map[string]string{"go": "library.go", "javascript": "library.js"} {
 		t.Run(language, func(t *testing.T) {
 			s, err := peers.FindSkeleton(language)
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			dir, functions := t.TempDir(), contents(t, filepath.Join("testdata/library", file))
 			if language == "go" {
 				_, functions, _ = strings.Cut(functions, "import \"syscall\"\n")
@@ -81,18 +79,14 @@ func TestNewPeerTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rust, err := peers.FindSkeleton("rust")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	peer := withLibrary(t, string(rust.Text), strings.ReplaceAll(contents(t, "testdata/library/library.rs"), "&mut message, MSG_CMSG_CLOEXEC", "&mut message, 0"))
 	for name, text := range map[string]string{
 		"Cargo.toml": "[package]\nname = \"mine\"\nedition = \"2021\"\n", "src/lib.rs": "", "examples/peer.rs": peer,
 		"tests/interop.rs": command(t, "interop", "new-peer", "rust", "--test").stdout,
 	} {
 		file := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)))
 	}
 	test := func(name string, passes bool, want string, env ...string) {
 		t.Helper()
@@ -103,21 +97,15 @@ func TestNewPeerTest(t *testing.T) {
 		}
 	}
 	rustc, err := exec.Command(fdtest.Program(t, "rustc"), "-vV").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	_, host, _ := strings.Cut(string(rustc), "host: ")
 	test("--target "+strings.Fields(host)[0]+" -- basics truncation", false, " does: mine receives descriptors without close-on-exec, so child processes inherit them\n")
-	if err := os.WriteFile(filepath.Join(dir, "tests/interop-expected.txt"), []byte("** cloexec@mine it passes no flags\nbasics/gone leak@mine it was removed\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(filepath.Join(dir, "tests/interop-expected.txt"), []byte("** cloexec@mine it passes no flags\nbasics/gone leak@mine it was removed\n"), 0o600))
 	test("-- basics truncation every_group_has_a_test", true, "3 passed")
 	test("-- basics truncation", true, "tests/interop-expected.txt:2: basics/gone leak@mine applies to no case: no scenario matches \"gone\"\n")
 	test("basics", true, " of its 701 cases: not selected (")
 	none := filepath.Join(dir, "none") // no case of the group
-	if err := os.WriteFile(none, []byte("#!/bin/sh\nexec "+program(t, "scm")+" \"$@\" --skip '**'\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(none, []byte("#!/bin/sh\nexec "+program(t, "scm")+" \"$@\" --skip '**'\n"), 0o700))
 	test("limits", true, "limits: mine: no case has a verdict; no verdict in ", "SCM_PROGRAM="+none)
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
@@ -152,9 +140,7 @@ func buildPeer(t *testing.T, s peers.Skeleton, dir, functions string) {
 	file := filepath.Join(dir, s.File)
 	writePeer(t, s.Language, file)
 	if functions != "" {
-		if err := os.WriteFile(file, []byte(withLibrary(t, contents(t, file), functions)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(file, []byte(withLibrary(t, contents(t, file), functions)), 0o600))
 	}
 	for _, c := range s.Build {
 		inDir(t, dir, c)
@@ -250,9 +236,7 @@ func commandsByHand(t *testing.T, s peers.Skeleton, dir, send string) {
 func absolute(t *testing.T, file string) string {
 	t.Helper()
 	path, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return path
 }
 
@@ -309,9 +293,7 @@ class Mine(SendFDs):
 		"borrowed.py": contents(t, folder+"borrowed.py"),
 		"mine.py":     adapter + closing + more + "\nMine().serve()\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	return "python3 -B " + filepath.Join(dir, "mine.py")
 }

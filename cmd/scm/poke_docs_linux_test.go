@@ -103,9 +103,7 @@ func TestPokeSnippets(t *testing.T) {
 					build = exec.Command("go", "build", "-o", "server", s.file)
 				}
 				build.Dir = dir
-				if err := os.WriteFile(filepath.Join(dir, s.file), []byte(source), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, os.WriteFile(filepath.Join(dir, s.file), []byte(source), 0o600))
 				if out, err := build.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
@@ -125,19 +123,13 @@ func TestPokeSnippets(t *testing.T) {
 // receivesEmptyPacket checks that the server closes the descriptor of an empty packet, for which net returns io.EOF.
 func receivesEmptyPacket(t *testing.T, server string) {
 	a, b, err := scm.Pair("unixpacket")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer r.Close()
 	_, err = a.WriteFiles(nil, w)
 	stdin, err2 := b.File()
-	if err := errors.Join(err, err2, w.Close(), b.Close()); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err, err2, w.Close(), b.Close()))
 	cmd := exec.Command(server)
 	cmd.Stdin = stdin
 	err = errors.Join(cmd.Start(), stdin.Close(), r.SetReadDeadline(time.Now().Add(time.Minute)))

@@ -36,9 +36,7 @@ func TestPokeStatus(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		name = filepath.Join(dir, name)
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(name, []byte(text), 0o600))
 		return name
 	}
 	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
@@ -110,9 +108,7 @@ func TestPokeUsage(t *testing.T) {
 // The list of sockets has one on which this process listens, and scm does not connect to it.
 func TestPokeList(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(fdtest.ShortDir(t), "socket"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer l.Close()
 	for flag, want := range map[string]string{"--json=false": " " + l.Addr().String() + "\n", "--json": fmt.Sprintf("%q", l.Addr())} {
 		if r := command(t, "poke", "--list", flag); r.code != 0 || !strings.Contains(r.stdout, want) {
@@ -200,9 +196,7 @@ func TestPokeParent(t *testing.T) {
 	cmd := exec.Command("sh", "-c", script, "sh", socket)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t, "scm"))+":"+os.Getenv("PATH"))
 	listening, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	go func() {
 		for limit := time.Now().Add(time.Minute); !programs.Listening(socket) && time.Now().Before(limit); {
 			time.Sleep(time.Millisecond)

@@ -76,9 +76,7 @@ var buildPrograms = sync.OnceValue(func() error {
 // program returns the path of one of them.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	if err := buildPrograms(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, buildPrograms())
 	return filepath.Join(binaries, name)
 }
 
@@ -111,9 +109,7 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 		cmd.Dir = t.TempDir()
 	}
 	cmd.WaitDelay = time.Minute // processes that it leaves behind may keep its output open
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	defer killLate(t, cmd)()
 	err := cmd.Wait()
 	var exit *exec.ExitError
@@ -181,9 +177,7 @@ var progressLine = regexp.MustCompile(`(?m)^scm: \d+ of \d+ cases, \d+ not as ex
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(file, []byte(text), 0o666))
 	return file
 }
 
@@ -191,9 +185,7 @@ func write(t *testing.T, text string) string {
 func fifo(t *testing.T, name string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
-	if err := syscall.Mkfifo(file, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, syscall.Mkfifo(file, 0o600))
 	return file
 }
 
@@ -206,9 +198,7 @@ func like(text, want string) bool {
 func contents(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return string(text)
 }
 
@@ -222,9 +212,7 @@ func TestVersion(t *testing.T) {
 // Every command exits with 4 if its output cannot be written, even if that is a help text.
 func TestUnwritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer full.Close()
 	for _, args := range []string{"", "version", "help", "interop", "interop list", "recv --help", "completion bash"} {
 		cmd := exec.Command(program(t, "scm"), strings.Fields(args)...)

@@ -41,9 +41,7 @@ func start(t *testing.T, args ...string) *started {
 	t.Helper()
 	s := &started{t: t, cmd: exec.Command(program(t, "scm"), args...)}
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = &s.stdout, &s.stderr, t.TempDir()
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.cmd.Start())
 	return s
 }
 
@@ -100,9 +98,7 @@ func TestSendAndRecv(t *testing.T) {
 // The open file is sent, not its name. The receiver continues to read where the sender stopped.
 func TestInheritedDescriptor(t *testing.T) {
 	file, err := os.Open(write(t, "0123456789"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer file.Close()
 	if _, err := file.Read(make([]byte, 4)); err != nil {
 		t.Fatal(err)
@@ -161,16 +157,12 @@ func TestInheritedSocket(t *testing.T) {
 // Wrong sockets are reported.
 func TestInheritedSocketRejected(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: filepath.Join(fdtest.ShortDir(t), "socket")}), unix.Listen(listener, 1))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	var files []*os.File
 	for _, fd := range append(pair[:], listener) { // 3, 4 and 5
 		f := os.NewFile(uintptr(fd), "socket")
@@ -204,14 +196,10 @@ func TestInheritedSocketRejected(t *testing.T) {
 func TestSendToSSH(t *testing.T) {
 	ssh := fdtest.Program(t, "ssh")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	proxy := "bash -c 'exec 3<>/dev/tcp/%h/%p; exec " + program(t, "scm") + " send --format openssh fd:1 --fd 3'"
 	cmd := exec.Command(ssh, "-F", "none", "-o", "BatchMode=yes", "-o", "ProxyUseFdpass=yes", "-o", "ProxyCommand="+proxy, "-p", port, "127.0.0.1")
 	greeting := make(chan string, 1)
@@ -235,16 +223,12 @@ func TestSendToSSH(t *testing.T) {
 // libfuse receives what a mount helper sends over _FUSE_COMMFD as the help text says.
 func TestSendAsMountHelper(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	socket, end := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "other end")
 	defer socket.Close()
 	defer end.Close()
 	device, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer device.Close()
 	cmd := exec.Command("sh", "-c", "exec "+program(t, "scm")+" send --format fusermount fd:$_FUSE_COMMFD --fd 3")
 	cmd.Env = append(os.Environ(), "_FUSE_COMMFD=4")
@@ -265,14 +249,10 @@ func TestRecvCatWaits(t *testing.T) {
 	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	recv := exec.Command(program(t, "scm"), "recv", "--cat", addr)
 	stdout, err := recv.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	var stderr bytes.Buffer
 	recv.Stderr = &stderr
-	if err := recv.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, recv.Start())
 	defer killLate(t, recv)()
 	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{r}
@@ -293,9 +273,7 @@ func TestRecvCatWaits(t *testing.T) {
 			return asleep || err != nil // it has failed
 		})
 		if i == 0 {
-			if err := unix.SetNonblock(int(r.Fd()), true); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, unix.SetNonblock(int(r.Fd()), true))
 		}
 	}
 	_ = w.Close()
@@ -311,9 +289,7 @@ func TestRecvCatWaits(t *testing.T) {
 func blockingPipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Pipe2(p[:], unix.O_CLOEXEC))
 	r, w = os.NewFile(uintptr(p[0]), "r"), os.NewFile(uintptr(p[1]), "w")
 	t.Cleanup(func() {
 		_ = r.Close()
@@ -369,9 +345,7 @@ func TestRecvSocket(t *testing.T) {
 				}
 				err = errors.Join(err, unix.Listen(fd, 1))
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			sent := os.NewFile(uintptr(fd), "sent")
 			defer sent.Close()
 			receive := func(args ...string) result {
@@ -403,13 +377,9 @@ func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 	server := fusetest.Mount(t, fusetest.Options{})
 	server.Hush(fusetest.Poll)
 	fd, err := unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	file, err := scm.NewFile(fd, "silent")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer file.Close()
 	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", timeout, addr, "--", "readlink", "/proc/self/fd/3")
@@ -443,15 +413,11 @@ func TestRecvCommand(t *testing.T) {
 		all += fmt.Sprintf("%d\n", i)
 	}
 	children, err := exec.Command("/bin/ls", "/proc/self/fd").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	open := append(strings.Fields(string(children)), "4") // without a file, 3 is the descriptor of the directory
 	slices.Sort(open)
 	script := write(t, `echo "$0 $1"; test "$LISTEN_PID" = $$ && cat <&3; exit 3`)
-	if err := os.Chmod(script, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(script, 0o755))
 	for _, c := range []struct {
 		what    string
 		command []string
@@ -495,9 +461,7 @@ func TestRecvInEmptyRoot(t *testing.T) {
 	fdtest.NeedRoot(t, "call chroot(2)")
 	root := fdtest.ShortDir(t) // where program builds, so that a link is possible
 	for _, name := range []string{"scm", "listenfds"} {
-		if err := os.Link(program(t, name), filepath.Join(root, name)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Link(program(t, name), filepath.Join(root, name)))
 	}
 	for args, want := range map[string]string{
 		"-- /listenfds": "3 …:…:…\ncontents",
@@ -637,9 +601,7 @@ func TestSendAndRecvReject(t *testing.T) {
 // recv exits with 4 if it cannot write what it received.
 func TestRecvUnwritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer full.Close()
 	for _, args := range []string{"", "--json", "--cat"} {
 		addr := filepath.Join(fdtest.ShortDir(t), "socket")
@@ -704,9 +666,7 @@ func TestRecvNames(t *testing.T) {
 	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	for _, base := range []string{"plain", "a, b", "a\x1b[2J\r\nregular, read, offset 0, \u202epasswd", "##vso[task.complete]", "a\xff\xfeb"} {
 		name := filepath.Join(t.TempDir(), base)
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(name, nil, 0o600))
 		want := strings.Replace(strconv.QuoteToASCII(name), "##", `#\x23`, 1)
 		if base == "plain" {
 			want = name

@@ -38,9 +38,7 @@ func waitFor(t *testing.T, file string) string {
 func ended(t *testing.T, pid string) bool {
 	t.Helper()
 	n, err := strconv.Atoi(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return fdtest.Ended(n)
 }
 
@@ -62,9 +60,7 @@ func signalled(t *testing.T, s syscall.Signal, file string, args ...string) resu
 	t.Helper()
 	p := start(t, args...)
 	pid := waitFor(t, file)
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, p.cmd.Process.Signal(s))
 	r := p.wait()
 	if !ended(t, pid) {
 		t.Errorf("process %s is still running", pid)
@@ -145,17 +141,13 @@ func TestKilledWhileStarting(t *testing.T) {
 func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...string) (caught bool) {
 	t.Helper()
 	out, stdout, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer out.Close()
 	cmd := scmAs(child, args...)
 	cmd.Stdout, cmd.Stderr = stdout, stdout
 	err = cmd.Start()
 	stdout.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	scm, stub := cmd.Process.Pid, ""
 	defer func() {
 		_ = cmd.Process.Kill() // it has ended already, unless the test has failed
@@ -173,12 +165,8 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 		return false
 	})
 	pid, err := strconv.Atoi(stub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, cmd.Process.Signal(syscall.SIGSTOP))
 	eventually(t, "scm does not stop", func() bool {
 		all := states(t, scm, "status")
 		return strings.Count(all, "\nState:\t") == strings.Count(all, "\nState:\tT")
@@ -253,9 +241,7 @@ func TestSignalAroundRun(t *testing.T) {
 			if err == nil {
 				err = p.cmd.Process.Signal(syscall.SIGTERM)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			_, _ = io.Copy(io.Discard, f) // the report is larger than a pipe; the other end cannot be read
 			_ = f.Close()
 			if r := p.wait(); r.code != 128+int(syscall.SIGTERM) || !strings.HasPrefix(contents(t, last), c.headline) {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -24,12 +25,8 @@ func TestTraceProcess(t *testing.T) {
 
 	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
 	traced, err := trace.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := trace.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, trace.Start())
 	seen := make(chan string, 1000)
 	go func() {
 		defer close(seen)
@@ -47,9 +44,7 @@ func TestTraceProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("done")
-	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, trace.Process.Signal(syscall.SIGINT))
 	var lines []string
 	for line := range seen {
 		lines = append(lines, line)
@@ -77,12 +72,8 @@ func TestTraceTracer(t *testing.T) {
 	in, expect := startLines(t, target)
 	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
 	told, err := trace.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := trace.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, trace.Start())
 	text := bufio.NewReader(told)
 	line, err := text.ReadString('\n')
 	if !like(line, "…is not in the trace: ptrace: …already traces it…") {
@@ -92,9 +83,7 @@ func TestTraceTracer(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("done")
-	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, trace.Process.Signal(syscall.SIGINT))
 	if rest, err := io.ReadAll(text); err != nil || len(rest) > 0 {
 		t.Errorf("after that line, the trace has %q, %v; want nothing", rest, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestTraceLines(t *testing.T) {
@@ -93,14 +95,10 @@ func TestTraceNames(t *testing.T) {
 		{"##vso[task.complete]", `/#\x23vso[task.complete]", read>`},
 	} {
 		file := filepath.Join(t.TempDir(), c.name)
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(file, nil, 0o600))
 		cmd := scmCommand(append([]string{"trace", "--"}, tracee("pass")...)...)
 		in, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer in.Close()
 		cmd.Stdin = in
 		r := finish(t, cmd)

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestTraceSignals(t *testing.T) {
@@ -54,9 +56,7 @@ func TestTraceLeftOver(t *testing.T) {
 	}()
 	// The first ones may find the shell.
 	for done := false; !done; {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, cmd.Process.Signal(syscall.SIGTERM))
 		select {
 		case err := <-ended:
 			done = true

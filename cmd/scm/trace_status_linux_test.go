@@ -65,9 +65,7 @@ func TestCannotRecord(t *testing.T) {
 	t.Run("no /proc", func(t *testing.T) {
 		fdtest.NeedRoot(t, "call chroot(2)")
 		root := fdtest.ShortDir(t) // where program builds, so that a link is possible
-		if err := os.Link(program(t, "scm"), filepath.Join(root, "scm")); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Link(program(t, "scm"), filepath.Join(root, "scm")))
 		for _, args := range append(commands, []string{"interop", "run"}, []string{"interop", "list"}, []string{"interop", "smoke"}) {
 			cmd := exec.Command("/scm", args...)
 			cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Chroot: root}, "/"
@@ -88,9 +86,7 @@ func TestCannotRecord(t *testing.T) {
 func TestRelativePath(t *testing.T) {
 	traceable(t)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "six"), []byte("#!/bin/sh\nexit 6\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(filepath.Join(dir, "six"), []byte("#!/bin/sh\nexit 6\n"), 0o700))
 	for _, c := range []struct {
 		args []string
 		code int

@@ -18,6 +18,7 @@ import (
 	"unsafe"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
@@ -485,12 +486,8 @@ func traceable(t *testing.T) {
 func startReady(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
 	t.Helper()
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, cmd.Start())
 	lines := bufio.NewReader(out)
 	if line, err := lines.ReadString('\n'); line != "ready\n" {
 		t.Fatalf("the command printed %q, %v", line, err)
@@ -502,9 +499,7 @@ func startReady(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
 func startLines(t *testing.T, target *exec.Cmd) (in io.WriteCloser, expect func(want string)) {
 	t.Helper()
 	in, err := target.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	lines := startReady(t, target)
 	expect = func(want string) {
 		t.Helper()

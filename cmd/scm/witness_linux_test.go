@@ -31,9 +31,7 @@ func readExpected(t *testing.T, r result) report.Report {
 		t.Fatalf("exit status %d\n%s", r.code, r.text())
 	}
 	var got report.Report
-	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, json.Unmarshal([]byte(r.stdout), &got))
 	if got.Totals.Pass < 100 || got.Totals.NotRun > 0 {
 		t.Errorf("got the totals %+v, want at least 100 passes, and every case run", got.Totals)
 	}
@@ -133,9 +131,7 @@ func TestUnprivileged(t *testing.T) {
 	cmd := exec.Command(program(t, "scm"), append([]string{"interop", "run", "--json"}, witnessed...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivilegedUser, Gid: unprivilegedUser}}
 	temp := fdtest.ShortDir(t)
-	if err := os.Chown(temp, unprivilegedUser, unprivilegedUser); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chown(temp, unprivilegedUser, unprivilegedUser))
 	cmd.Dir, cmd.Env = temp, append(os.Environ(), "TMPDIR="+temp, "HOME="+temp)
 	got := readExpected(t, finish(t, cmd))
 	if got.System.User != unprivilegedUser {

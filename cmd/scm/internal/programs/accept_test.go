@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 )
 
@@ -17,9 +18,7 @@ var linux = expected.System{Kind: expected.Linux, Release: "6.1.0"}
 func accepted(t *testing.T, text string) []expected.Line {
 	t.Helper()
 	list, err := ParseAccepted("file", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return list
 }
 
@@ -89,9 +88,7 @@ func TestReportConsole(t *testing.T) {
 	r := testReport()
 	r.Accept(accepted(t, "byte leak@x it stores them\nzeros leak@x why\n253 leak@x why"))
 	var b bytes.Buffer
-	if err := r.Console(&b); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.Console(&b))
 	want := `byte       accepted leak@x: keeps 1 of 1 (it stores them)
 newline    FOUND crash@x: ends. To fix it: docs/testing-a-daemon.md#crash in the scm repository
 newline    note: a note
@@ -128,9 +125,7 @@ func TestReportFiles(t *testing.T) {
 	r := testReport()
 	r.Accept(accepted(t, "byte leak@x it stores them"))
 	var b bytes.Buffer
-	if err := r.JSON(&b); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.JSON(&b))
 	var again Report
 	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Trials) != 4 ||
 		again.Trials[0].Findings[0].Accepted != "it stores them" || again.ProgramVersion != "2.3" {
@@ -138,9 +133,7 @@ func TestReportFiles(t *testing.T) {
 	}
 	b.Reset()
 	r.Broken = "a signal"
-	if err := r.JUnit(&b); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.JUnit(&b))
 	for _, want := range []string{
 		`<testsuites name="scm poke" tests="5" failures="1" errors="1" time="0.000">`,
 		`<testsuite name="x" tests="5" failures="1" errors="1" skipped="2" time="0.000">`,
@@ -165,9 +158,7 @@ func TestReportOfWhatWasNotTried(t *testing.T) {
 		t.Errorf("failed: %v, undecided: %v", r.Failed(), r.Undecided())
 	}
 	var console, file bytes.Buffer
-	if err := errors.Join(r.Console(&console), r.JUnit(&file)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(r.Console(&console), r.JUnit(&file)))
 	const want = "byte       ok\nbyte       note: a note\nsecond     not tried: a reason\n" +
 		"x: no findings, 1 not tried, 1 accepted line set aside\n"
 	if console.String() != want {
@@ -187,9 +178,7 @@ func TestReportOfWhatWasNotTried(t *testing.T) {
 // The page that findings name has a section for each check.
 func TestRemedy(t *testing.T) {
 	text, err := os.ReadFile("../../../../docs/testing-a-daemon.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, check := range Checks {
 		if check != CheckUnread && !strings.Contains(string(text), "\n### "+check+"\n") {
 			t.Errorf("the page has no section %s", check)

@@ -18,13 +18,9 @@ func TestClients(t *testing.T) {
 	parent := fdtest.ShortDir(t)
 	dir := filepath.Join(parent, "dir")
 	address := filepath.Join(dir, "socket")
-	if err := errors.Join(os.Chmod(parent, 0o755), os.Mkdir(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(os.Chmod(parent, 0o755), os.Mkdir(dir, 0o755)))
 	l, err := Listen(unix.SOCK_STREAM, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(l)
 	for _, c := range []struct {
 		dir, socket os.FileMode
@@ -39,10 +35,7 @@ func TestClients(t *testing.T) {
 		{0o710, 0o775, 54321, "group:root"}, // which may search the directory
 		{0o711, 0o775, 54321, "group:54321"},
 	} {
-		err := errors.Join(os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket))
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket)))
 		if got := clients(address); got != c.want {
 			t.Errorf("modes %o and %o, group %d: got %s, want %s", c.dir, c.socket, c.gid, got, c.want)
 		}

@@ -34,9 +34,7 @@ func TestList(t *testing.T) {
 		defer unix.Close(fd)
 		want[l.address] = fmt.Sprintf("%-9s %-15s", l.typ, l.clients)
 	}
-	if err := os.Remove(dir + "/removed"); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Remove(dir+"/removed"))
 	// A thread with a descriptor table of its own has a socket that the others do not have.
 	listening, done := make(chan error), make(chan bool)
 	go ownthread.Run(func() {
@@ -48,15 +46,11 @@ func TestList(t *testing.T) {
 		<-done
 	})
 	defer close(done)
-	if err := <-listening; err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, <-listening)
 	want[dir+"/thread"] = fmt.Sprintf("%-9s %-15s", "stream", mine)
 	// Connecting to a connection fails, even if it is bound.
 	conn, err := net.DialUnix("unix", &net.UnixAddr{Name: dir + "/client"}, &net.UnixAddr{Name: dir + "/two  words"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer conn.Close()
 
 	var text, list bytes.Buffer
@@ -68,9 +62,7 @@ func TestList(t *testing.T) {
 	if err == nil {
 		err = List(&text, false)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, l := range listeners {
 		if !strings.HasPrefix(l.Address, dir) && want[l.Address] == "" {
 			continue // of other processes

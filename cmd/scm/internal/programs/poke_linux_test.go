@@ -46,9 +46,7 @@ func poke(t *testing.T, o PokeOptions) []Trial {
 		o.Timeout = limit
 	}
 	trials, err := Poke(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return trials
 }
 
@@ -176,9 +174,7 @@ func limitTo(t *testing.T, pid, more int) {
 	if err == nil {
 		err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(more), Max: uint64(more)}, nil)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 }
 
 // Of several processes that have the listening socket, the one that accepts a connection needs space.
@@ -273,9 +269,7 @@ func TestPokeSockets(t *testing.T) {
 				if strings.Contains(address, `\0`) { // it fills the address
 					address += strings.Repeat("@", 109-len(address))
 				}
-				if err := CheckAddress(&address); err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, CheckAddress(&address))
 				args := reexec.CommandLine("test server", "all", typ, address)
 				want := len(Items)
 				trials := poke(t, PokeOptions{Args: args, Address: address, Settle: short})
@@ -555,9 +549,7 @@ func TestPokeErrors(t *testing.T) {
 		t.Error(err)
 	}
 	l, err := Listen(unix.SOCK_STREAM, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(l)
 	// The socket file stays, even if the server should have another type.
 	for _, typ := range []int{0, unix.SOCK_DGRAM} {
@@ -590,9 +582,7 @@ func TestPokeAnotherProcess(t *testing.T) {
 					o.Address += "2"
 					err = os.Rename(address, o.Address)
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, err)
 				want := fmt.Sprintf("process %d does not listen at %s, as far as the kernel shows", o.PID, o.Address)
 				if _, err = Poke(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), want) {
 					t.Errorf("got %v, want %s", err, want)

@@ -41,9 +41,7 @@ func testServer(t *testing.T, mode, typ string) ([]string, string) {
 func start(t *testing.T, args []string, address string) *Server {
 	t.Helper()
 	s, err := Start(args, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(s.Stop)
 	for end := time.Now().Add(limit); !Listening(address); time.Sleep(time.Millisecond) {
 		if s.Ended() != nil || time.Now().After(end) {
@@ -56,9 +54,7 @@ func start(t *testing.T, args []string, address string) *Server {
 func marker(t *testing.T) *Marker {
 	t.Helper()
 	m, err := NewMarker()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(m.Close)
 	return m
 }
@@ -88,9 +84,7 @@ func TestServerFindsDaemon(t *testing.T) {
 // A daemon has not ended, although one of its workers has failed.
 func TestServerOutlivesItsWorkers(t *testing.T) {
 	s, err := Start([]string{"sh", "-c", "sleep 1000 & (while kill -0 $$; do sleep 0.01; done; exit 3) & exit 0"}, "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer s.Stop()
 	reported := func() bool { // the end of the first process and of the worker
 		s.mu.Lock()
@@ -167,15 +161,11 @@ func TestAttachFindsDescendants(t *testing.T) {
 	args, address := testServer(t, "forks", "stream")
 	s := start(t, args, address)
 	attached, err := Attach(s.pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer attached.Stop()
 	m := marker(t)
 	c, _, err := Dial(address, unix.SOCK_STREAM, limit)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(c)
 	if _, err := raw.Send(c, [][]byte{[]byte("x\n")}, []int{m.fd}, unix.MSG_NOSIGNAL); err != nil {
 		t.Fatal(err)
@@ -204,9 +194,7 @@ func TestPokeInAUserNamespace(t *testing.T) {
 	}
 	args, address := testServer(t, "second", "stream")
 	binary, err := os.Executable() // in the namespace, the link of this process in /proc cannot be read
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for i, arg := range args {
 		if strings.HasPrefix(arg, "/proc/") {
 			args[i] = binary
