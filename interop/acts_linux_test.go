@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -21,9 +22,7 @@ const (
 func parse(t *testing.T, text string) *scenario.Scenario {
 	t.Helper()
 	s, err := scenario.Parse("group/id", []byte(head+text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return s
 }
 
@@ -41,9 +40,7 @@ func outcome(r scenario.Result) string {
 // Each verb of the runner accepts a correct case and fails a wrong one.
 func TestRunnerVerbs(t *testing.T) {
 	p, self := faulty(t, ""), runner(t)
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
 	const file, pipe = "files a=file\n", "files a=pipe-w\n"
 	for _, c := range []struct {
 		name, text string

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
@@ -58,9 +59,7 @@ func TestFailFast(t *testing.T) {
 		t.Errorf("got %+v and %v, want a second case that fails and ends the run", o.Results, o.Cut)
 	}
 	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err...))
 	if o := Run(context.Background(), cases, x, Options{FailFast: true}); len(o.Results) != len(cases) || o.Cut != nil {
 		t.Errorf("what is expected ends the run: %d results, %v", len(o.Results), o.Cut)
 	}
@@ -75,9 +74,7 @@ func TestMaxHangs(t *testing.T) {
 	silent := []scenario.Case{onStream(s, self, mute), onStream(s, mute, self), onStream(s, mute, mute), onStream(s, self, self)}
 	alternating := []scenario.Case{onStream(s, self, halfMute), onStream(s, halfMute, self), onStream(s, self, halfMute), onStream(s, halfMute, self)}
 	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{mute}, nil, self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err...))
 	const fail, none, pass, known = scenario.Fail, scenario.NotRun, scenario.Pass, scenario.Expected
 	for name, c := range map[string]struct {
 		cases []scenario.Case
@@ -105,9 +102,7 @@ func TestMaxHangs(t *testing.T) {
 func mustPattern(t *testing.T, text string) expected.Pattern {
 	t.Helper()
 	p, err := expected.ParsePattern(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return p
 }
 
@@ -145,9 +140,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	s := mustParse(t, passOne)
 	runWith := func(p *scenario.Peer) scenario.Result {
 		x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(err...))
 		return Run(context.Background(), []scenario.Case{onStream(s, self, p)}, x, Options{Timeout: time.Hour}).Results[0]
 	}
 	if r := runWith(hang); r.Verdict != scenario.Expected {
@@ -255,9 +248,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	dir := t.TempDir()
 	cmd := reexec.TestCommand(t)
 	cmd.Dir = dir
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	file := filepath.Join(dir, "pid")
 	for {
 		if _, err := os.Stat(file); err == nil {
@@ -266,19 +257,13 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(pid, 0) != nil {
 		t.Fatalf("it is not there: %s", text)
 	}
-	if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Process.Signal(unix.SIGKILL))
 	// Until Wait it is a zombie, as in a container whose init does not reap.
-	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
 	waitGone(t, file)
 	_ = cmd.Wait() // it was killed
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -51,9 +52,7 @@ func TestBlame(t *testing.T) {
 func TestListedFailuresOfTheFirstBatch(t *testing.T) {
 	const line = "group/id answer@x it is known"
 	own, err := scenario.ParseExpectations("built-in list", []byte(line))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	first, later := mustParse(t, passOne), mustParse(t, passOne)
 	later.Name = "group/later"
 	x, y, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}

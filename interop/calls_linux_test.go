@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -19,9 +20,7 @@ import (
 func kernel(t *testing.T, types, text string) string {
 	t.Helper()
 	s, err := scenario.Parse("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	all := ""
 	for i, r := range runCases(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
 		if got := maskNumbers(outcome(r)); i == 0 || got == all {
@@ -166,18 +165,12 @@ func TestVerbsOfProcesses(t *testing.T) {
 // The runner's sides do not inherit descriptors that the runner has inherited.
 func TestInheritedFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(name, []byte("precious"), 0o600))
 	fd, err := unix.Open(name, unix.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(fd)
 	const inherited = 900
-	if err := unix.Dup3(fd, inherited, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Dup3(fd, inherited, 0))
 	defer unix.Close(inherited)
 	got := kernel(t, "stream", "A> truncate fd=900 size=0\nA< err EBADF\nB> stat fd=900\nB< err EBADF\n")
 	if text, err := os.ReadFile(name); got != "pass" || err != nil || string(text) != "precious" {
@@ -245,21 +238,13 @@ func TestUsers(t *testing.T) {
 		"B> recvmsg bytes=1 control=space(1)+creds\nB< ok n=1 payload=00 fds=a control=creds(A),rights*1\n" +
 		"A> send payload=00 fds=a*17\nA< ok n=1\nA> send payload=00 fds=a\nA< err ETOOMANYREFS\n"
 	s, err := scenario.Parse("group/id", []byte(head+"play sender\n"+text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	p, self := faulty(t, ""), runner(t)
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
 	// Put the program where another user can run it.
 	copied := filepath.Join(t.TempDir(), "fake")
-	if err := os.Link(p.Command[0], copied); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(filepath.Dir(copied)), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Link(p.Command[0], copied))
+	fdtest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(copied)), 0o755))
 	p.Command[0] = copied
 	after := parse(t, "files a=pipe-r\n"+send+recv)
 	for _, r := range runCases(t, []scenario.Case{

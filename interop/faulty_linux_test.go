@@ -63,9 +63,7 @@ var buildFaulty = sync.OnceValues(func() (program string, err error) {
 func faulty(t *testing.T, fault string) *scenario.Peer {
 	t.Helper()
 	program, err := buildFaulty()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	p := scenario.Program("faulty", program)
 	if fault != "" {
 		p.Command = append(p.Command, "--fault", fault)
@@ -76,9 +74,7 @@ func faulty(t *testing.T, fault string) *scenario.Peer {
 func runner(t *testing.T) *scenario.Peer {
 	t.Helper()
 	p, err := process.Runner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return p
 }
 
@@ -86,9 +82,7 @@ func runner(t *testing.T) *scenario.Peer {
 func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
 	t.Helper()
 	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	f := scenario.Filter{}
 	for _, text := range patterns {
 		pattern, err := expected.ParsePattern(text)
@@ -98,9 +92,7 @@ func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Ca
 		f.Run = append(f.Run, pattern)
 	}
 	list, err := f.Apply(scenario.Plan(scenarios, []*scenario.Peer{p}, runner(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return list
 }
 
@@ -164,9 +156,7 @@ func checkNothingLeft(t *testing.T) func() {
 			t.Errorf("left open: %s", left)
 		}
 		program, err := buildFaulty()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		for _, pid := range processesOf(t, program) {
 			t.Errorf("left running: %s", pid)
 		}
@@ -177,9 +167,7 @@ func checkNothingLeft(t *testing.T) func() {
 func processesOf(t *testing.T, program string) (pids []string) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, link := range links {
 		if exe, err := os.Readlink(link); err == nil && exe == program {
 			pids = append(pids, filepath.Base(filepath.Dir(link)))
@@ -325,9 +313,7 @@ func TestTemporaryFolder(t *testing.T) {
 	list := casesWith(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"relative", "with space", "with\nnewline"} {
-		if err := os.Mkdir(name, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Mkdir(name, 0o777))
 		t.Setenv("TMPDIR", name)
 		o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2})
 		if name != "relative" {
@@ -443,9 +429,7 @@ func inTurn(list []scenario.Case, name string) []scenario.Case {
 // A "Red:" line names only faults that exist.
 func TestNamedFaults(t *testing.T) {
 	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	all := fault.All()
 	for _, s := range scenarios {
 		for _, name := range faultsNamedBy(s) {
@@ -575,9 +559,7 @@ func TestFaultOfAProcess(t *testing.T) {
 		t.Skip("-short: this test runs many pairs")
 	}
 	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	scenarios = slices.DeleteFunc(scenarios, func(s *scenario.Scenario) bool {
 		return !repeat() && path.Dir(s.Name) != "basics"
 	})

@@ -3,6 +3,7 @@ package interop
 import (
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -16,9 +17,7 @@ const passOne = rule + "on stream\nfiles a=pipe-r\n" +
 func mustParse(t testing.TB, text string) *scenario.Scenario {
 	t.Helper()
 	s, err := scenario.Parse("group/id", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return s
 }
 

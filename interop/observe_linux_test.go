@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -95,9 +96,7 @@ func TestNoFactsAsExpected(t *testing.T) {
 		x := &scenario.Expectations{}
 		if fault != "" {
 			lines, err := scenario.ParseExpectations("file", []byte("** cloexec@faulty a known fault"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			x.List = lines
 		}
 		r := interop.Run(context.Background(), list, x, interop.Options{}).Results[0]

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -37,9 +38,7 @@ func TestRecord(t *testing.T) {
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "gone", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err...))
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, hang), onStream(s, self, gone)}
 	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: fakeRecorder})
 	without := Run(context.Background(), cases, x, Options{Timeout: deadline})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -46,15 +47,11 @@ func TestGroupByPeers(t *testing.T) {
 func TestPeersOnAnotherKernel(t *testing.T) {
 	self := runner(t)
 	x := scenario.Program("x", self.Command...)
-	if err := process.Probe(x, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, process.Probe(x, process.DefaultTimeout))
 	checkNothingLeft(t)
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	list, err := scenario.ParseExpectations("file", []byte("*/*/stream hang@runner it is another one"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	var cases []scenario.Case
 	for _, socketType := range s.Types {
 		for _, pair := range [][2]*scenario.Peer{{self, self}, {x, self}, {self, x}} {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -28,9 +29,7 @@ func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case)
 		plan = append(plan, scenario.Case{Scenario: s, Type: socketType, A: right, B: p})
 	}
 	session, err := Open(plan, nil, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() {
 		defer session.Close()
 		// Before Close, because a killed session does not call it.
@@ -136,18 +135,14 @@ func TestSessionCannotStartAPeer(t *testing.T) {
 func TestSessionStartsAPeerAgain(t *testing.T) {
 	right := testPeer(t, "right", "other")
 	path, err := exec.LookPath(right.Command[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	program := filepath.Join(t.TempDir(), "peer")
 	right.Command = append([]string{program}, right.Command[1:]...)
 	s, plan := open(t, right, Options{})
 	if r := s.Run(context.Background(), plan[0]); r.Verdict != scenario.NotRun {
 		t.Errorf("without the program: got %+v, want not run", r)
 	}
-	if err := os.Symlink(path, program); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Symlink(path, program))
 	passes(t, s, plan[0])
 }
 

@@ -31,9 +31,7 @@ func TestPeerThatCannotBeSeen(t *testing.T) {
 		// Root may inspect every process, so run the test as another user.
 		dir := fdtest.ShortDir(t)
 		const otherUser = 65534
-		if err := os.Chown(dir, otherUser, otherUser); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Chown(dir, otherUser, otherUser))
 		cmd := reexec.TestCommand(t)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}
 		cmd.Dir, cmd.Env = dir, append(cmd.Env, "TMPDIR="+dir, "HOME="+dir)

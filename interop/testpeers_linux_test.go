@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
@@ -83,9 +84,7 @@ func runTestPeer(what string) {
 func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	t.Helper()
 	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(testPeerChild, what)...)
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
 	return p
 }
 

@@ -27,18 +27,14 @@ func shellPeer(t *testing.T, verbs string) *scenario.Peer {
 		use|end|close) echo ok;;
 		*) echo unsupported;;
 		esac; done`)
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
 	return p
 }
 
 func runner(t *testing.T) *scenario.Peer {
 	t.Helper()
 	p, err := process.Runner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return p
 }
 
@@ -60,9 +56,7 @@ func checkNothingLeft(t *testing.T) {
 func children(t *testing.T) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, name := range stats {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -171,13 +165,9 @@ func TestPeersThatMisbehave(t *testing.T) {
 func waitGone(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	fdtest.WaitEnded(t, pid)
 }
 

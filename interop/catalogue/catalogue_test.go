@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 
 	"github.com/scm-rights/scm/interop/catalogue"
@@ -24,9 +25,7 @@ var groups = []string{
 func scenarios(t *testing.T) []*scenario.Scenario {
 	t.Helper()
 	list, err := catalogue.Scenarios()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return list
 }
 

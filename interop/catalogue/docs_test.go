@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/catalogue"
 )
 
@@ -26,9 +27,7 @@ var scenarioName = regexp.MustCompile("`((?:[a-z]+/)?[a-z0-9]+(?:-[a-z0-9]+)+)`"
 // sources.txt has the source of each ID, and a reason if no scenario names it.
 func TestDocs(t *testing.T) {
 	b, err := os.ReadFile("sources.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	named := map[string]string{} // a scenario for each ID
 	seen := map[string]bool{}
 	for _, s := range scenarios(t) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	inside "github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -64,9 +65,7 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 // still needs a line of its own.
 func TestExpectedNamesItsScenarios(t *testing.T) {
 	list, err := catalogue.Expected(expected.GVisor)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, l := range list {
 		if nameless(l) {
 			t.Errorf("%s: it names no scenario, so it would hide unknown faults", l)
@@ -87,9 +86,7 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 // kernel, and only the last one is flaky.
 func TestExpectedPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/testing-a-library.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	_, section, _ := strings.Cut(string(page), "\n## Expected failures\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	_, rest, _ := strings.Cut(section, "```text\n")

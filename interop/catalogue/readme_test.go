@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -53,9 +54,7 @@ func TestReadme(t *testing.T) {
 
 	if *update {
 		for name, text := range map[string]string{peerPage: peerText, kernelPage: kernelText} {
-			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.WriteFile(name, []byte(text), 0o644))
 		}
 	}
 }
@@ -114,9 +113,7 @@ func TestActExamples(t *testing.T) {
 func readPage(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return string(b)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -24,9 +25,7 @@ func newFile(t *testing.T, kind string) *witness.File {
 	if err != nil && !everywhere[kind] {
 		t.Skipf("this system has no %s: %v", kind, err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(f.Close)
 	return f
 }
@@ -35,9 +34,7 @@ func newFile(t *testing.T, kind string) *witness.File {
 func duplicate(t *testing.T, fd int) int {
 	t.Helper()
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = unix.Close(n) })
 	return n
 }
@@ -54,9 +51,7 @@ func openAgain(t *testing.T, f *witness.File) int {
 		return -1
 	}
 	n, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Own), m|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = unix.Close(n) })
 	return n
 }
@@ -64,9 +59,7 @@ func openAgain(t *testing.T, f *witness.File) int {
 func getfl(t *testing.T, fd int) int {
 	t.Helper()
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return flags
 }
 
@@ -108,9 +101,7 @@ func TestWitnessKcmp(t *testing.T) {
 				t.Errorf("another file of this kind: %v, %v", holds, err)
 			}
 			closed := duplicate(t, f.Own)
-			if err := unix.Close(closed); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, unix.Close(closed))
 			if holds, _, err := w.Holds(f, self, self, closed); holds || err == nil {
 				t.Errorf("a closed descriptor: %v, %v", holds, err)
 			}
@@ -184,9 +175,7 @@ func TestWitnessInode(t *testing.T) {
 				t.Errorf("the witnesses were %v", counts)
 			}
 			null, err := unix.Open("/proc/self/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			defer unix.Close(null)
 			if holds, _, err := w.Holds(f, self, self, null); holds || err != nil {
 				t.Errorf("a file with another inode: %v, %v", holds, err)

@@ -37,7 +37,7 @@ func TestBrokenLibraries(t *testing.T) {
 		t.Skip("make interop runs this test, with the peers that it has built")
 	}
 	built, err := ReadList(os.Getenv(builtVariable))
-	must(t, err)
+	fdtest.Must(t, err)
 	dir := t.TempDir()
 	object := compileBroken(t, dir)
 	var list []Built
@@ -102,7 +102,7 @@ func buildBrokenFDChannel(t *testing.T, dir string) string {
 	t.Helper()
 	const module, folder, received = "gvisor.dev/gvisor", "pkg/fdchannel", "return int(*ep.cmsgData()), nil\n"
 	out, err := exec.Command("go", "list", "-C", "go/libraries", "-m", "-f", "{{.Dir}}", module).Output()
-	must(t, err)
+	fdtest.Must(t, err)
 	from, to, mod := strings.TrimSpace(string(out)), filepath.Join(dir, "module"), filepath.Join(dir, "go.mod")
 	err = os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder)))
 	for source, copied := range map[string]string{
@@ -113,12 +113,12 @@ func buildBrokenFDChannel(t *testing.T, dir string) string {
 	}
 	file := filepath.Join(to, folder, "fdchannel_unsafe.go")
 	text, errRead := os.ReadFile(file)
-	must(t, errors.Join(err, errRead))
+	fdtest.Must(t, errors.Join(err, errRead))
 	if n := strings.Count(string(text), received); n != 1 {
 		t.Fatalf("%s has %d lines %q, want 1", file, n, received)
 	}
 	faulty := strings.Replace(string(text), received, "_, _ = unix.FcntlInt(uintptr(*ep.cmsgData()), unix.F_DUPFD_CLOEXEC, 0)\n"+received, 1)
-	must(t, os.WriteFile(file, []byte(faulty), 0o600))
+	fdtest.Must(t, os.WriteFile(file, []byte(faulty), 0o600))
 	mustRun(t, "go", "mod", "edit", "-replace="+module+"="+to, mod)
 	program := filepath.Join(dir, "fdchannel")
 	mustRun(t, "go", "build", "-C", "go/libraries", "-modfile="+mod, "-o", program, "./fdchannel")
@@ -129,14 +129,14 @@ func buildBrokenFDChannel(t *testing.T, dir string) string {
 func runBroken(t *testing.T, dir string, list []Built) []scenario.Result {
 	t.Helper()
 	scm, peers, results := filepath.Join(dir, "scm"), filepath.Join(dir, "peers.json"), filepath.Join(dir, "report.json")
-	must(t, WriteList(peers, list))
+	fdtest.Must(t, WriteList(peers, list))
 	mustRun(t, "go", "build", "-o", scm, "../../cmd/scm")
 	out, err := exec.Command(scm, "interop", "run", "--builtin=false", "--peers", peers, "--run", brokenCases, "--report", results).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("%v, want exit status 1: %s", err, out)
 	}
 	r, err := report.Read(results)
-	must(t, err)
+	fdtest.Must(t, err)
 	return r.Cases
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // A missing linter is an error that names the tool. An unknown language or group is an error too.
@@ -38,8 +40,8 @@ func TestLint(t *testing.T) {
 		Commands: []lintCommand{{Files: "*.toy", Run: []string{"{cat}", "{file}"}, Prints: "{file} is good"}},
 	}}
 	write := func(name, text string) {
-		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777))
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+		fdtest.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777))
+		fdtest.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
 	var log bytes.Buffer
 	if _, _, err := findTool(t.Context(), "cat"); err != nil {

@@ -16,18 +16,11 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestRegistryIsWellFormed(t *testing.T) {
 	r := embedded()
 	for _, l := range r.languages {
 		text, err := records.ReadFile(l.lang + "/language.json")
-		must(t, err)
+		fdtest.Must(t, err)
 		in := json.NewDecoder(bytes.NewReader(text))
 		in.DisallowUnknownFields()
 		if err := in.Decode(&language{}); err != nil {
@@ -189,17 +182,17 @@ func TestList(t *testing.T) {
 		{Name: "csrc", Lang: "c", Why: "no C compiler (gcc) in PATH"},
 		{Name: "glib", Lang: "c", Command: []string{"/x/glib"}, FewPairs: true},
 	}
-	must(t, WriteList(file, list))
+	fdtest.Must(t, WriteList(file, list))
 	if got, unknown, err := ReadListKeys(file); err != nil || unknown != nil || !reflect.DeepEqual(got, list) {
 		t.Errorf("got %+v, %v, %v", got, unknown, err)
 	}
-	must(t, os.WriteFile(file, []byte(`[{"name":"x","command":["x"],"few-pairs":true}]`), 0o666))
+	fdtest.Must(t, os.WriteFile(file, []byte(`[{"name":"x","command":["x"],"few-pairs":true}]`), 0o666))
 	if _, unknown, err := ReadListKeys(file); err != nil || unknown == nil || unknown.Error() != file+`: json: unknown field "few-pairs"` {
 		t.Errorf("got %v, %v", unknown, err)
 	}
 	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`,
 		`[{"name":"x","why":"y"},{"name":"x","why":"y"}]`} {
-		must(t, os.WriteFile(file, []byte(text), 0o666))
+		fdtest.Must(t, os.WriteFile(file, []byte(text), 0o666))
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is accepted as %+v", text, got)
 		}
@@ -210,11 +203,11 @@ func TestList(t *testing.T) {
 func TestListIsRelativeToItsFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	list := []Built{{Name: "a", Command: []string{"./a", "./x"}}, {Name: "b", Command: []string{"../b"}}, {Name: "c", Command: []string{"c"}}}
-	must(t, WriteList("peers/list.json", list))
+	fdtest.Must(t, WriteList("peers/list.json", list))
 	dir, err := os.Getwd()
-	must(t, err)
+	fdtest.Must(t, err)
 	got, err := ReadList("peers/list.json")
-	must(t, err)
+	fdtest.Must(t, err)
 	for i, want := range []string{filepath.Join(dir, "peers", "a"), filepath.Join(dir, "b"), "c"} {
 		if got[i].Command[0] != want {
 			t.Errorf("got %q, want %q", got[i].Command, want)
@@ -249,7 +242,7 @@ func TestArchive(t *testing.T) {
 func TestBuildPartners(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.json")
 	built := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}}, {Name: "nix", Lang: "rust", Why: "no cargo"}}
-	must(t, WriteList(file, built))
+	fdtest.Must(t, WriteList(file, built))
 	get := func(list string) []Built {
 		t.Setenv(PartnersVariable, list)
 		return BuildPartners(context.Background(), t.TempDir(), []string{"nix", "no-such", "csrc"}, io.Discard)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -103,15 +104,11 @@ func TestRecordKeepsCallsOfCase(t *testing.T) {
 // The sockets of a peer's pool are those of the case.
 func TestStartWatchesPool(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
 	name, err := procfs.ReadLink(procfs.Self, pair[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	ours := fmt.Sprintf("1 sendmsg(3<unix stream %s>)", name)
 	rec := &Recording{With: func(cmd *exec.Cmd, started func(), call func([]string)) error {
 		if err := onStarter(cmd.Start); err != nil {
@@ -125,9 +122,7 @@ func TestStartWatchesPool(t *testing.T) {
 		return cmd.Wait()
 	}}
 	proc, err := Start(scenario.Program("x", "true"), pair[:1], scenario.User{}, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	<-proc.Gone
 	_ = proc.Close()
 	if lines := rec.Take(); !slices.Contains(lines, ours) {
@@ -138,14 +133,10 @@ func TestStartWatchesPool(t *testing.T) {
 // A peer inherits no descriptor that the runner has inherited.
 func TestStartClosesInherited(t *testing.T) {
 	const inherited = 900
-	if err := unix.Dup3(0, inherited, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Dup3(0, inherited, 0))
 	defer unix.Close(inherited)
 	proc, err := Start(scenario.Program("x", "sh", "-c", "read line; test -e /proc/self/fd/900; echo $?"), nil, scenario.User{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer proc.Close()
 	if answer, err := proc.Ask(t.Context(), "hello", DefaultTimeout); answer != "1" {
 		t.Errorf("got %q, %v, want 1: the descriptor is not open", answer, err)

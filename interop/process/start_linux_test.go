@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -19,9 +20,7 @@ func TestStartExplains(t *testing.T) {
 	starts := func(name, text, want string) {
 		t.Helper()
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(file, []byte(text), 0o700))
 		if _, err := Start(scenario.Program("x", file), nil, scenario.User{}, nil); err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", name, err, want)
 		}
@@ -42,9 +41,7 @@ func TestStartExplains(t *testing.T) {
 		return
 	}
 	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("peer", dir, "tmpfs", unix.MS_NOEXEC, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	starts("noexec", "#!/bin/sh\n", ": permission denied (its file system is mounted with noexec)")
 	if err := unix.Unmount(dir, 0); err != nil {
 		t.Error(err)

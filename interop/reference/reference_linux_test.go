@@ -134,15 +134,11 @@ func expectable(t *testing.T, answer string) {
 // A program has inherited a descriptor only if it refers to the same file.
 func TestIsOpen(t *testing.T) {
 	p := make([]int, 2)
-	if err := unix.Pipe2(p, unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Pipe2(p, unix.O_CLOEXEC))
 	defer unix.Close(p[1])
 	fd := strconv.Itoa(p[0])
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(null)
 	want := func(want string, file []string) {
 		t.Helper()
@@ -151,18 +147,12 @@ func TestIsOpen(t *testing.T) {
 		}
 	}
 	pipe, err := fileOf(p[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	other, err := fileOf(null)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	want("yes", pipe)
 	want("no", other)
-	if err := unix.Close(p[0]); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Close(p[0]))
 	want("no", pipe)
 }
 
@@ -170,9 +160,7 @@ func TestIsOpen(t *testing.T) {
 // beyond a buffer.
 func TestServe(t *testing.T) {
 	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(two[1])
 	const long = "err lib controllen= is longer than the control buffer"
 	exchange := [][2]string{
@@ -198,9 +186,7 @@ func TestServe(t *testing.T) {
 	for _, e := range exchange {
 		fmt.Fprintln(&in, e[0])
 	}
-	if err := serve("actor", &in, &out); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, serve("actor", &in, &out))
 	for i, got := range strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n") {
 		if got = contract.NameErrno(got); got != exchange[i][1] {
 			t.Errorf("%s: got %q, want %q", exchange[i][0], got, exchange[i][1])
@@ -219,9 +205,7 @@ func TestServe(t *testing.T) {
 func TestDeniedSetns(t *testing.T) {
 	fdtest.NeedRoot(t, "enter a namespace")
 	namespace, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer unix.Close(namespace)
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	ownthread.Run(func() {

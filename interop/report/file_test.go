@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -33,9 +34,7 @@ func TestWriteFile(t *testing.T) {
 			if err := Formats.WriteFile(file, r); err != nil {
 				t.Fatalf("%s: %v", ext, err)
 			}
-			if err := os.Chmod(file, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.Chmod(file, 0o600))
 			if got, err := Read(file); strings.HasPrefix(ext, ".json") && (err != nil || !reflect.DeepEqual(got, r)) {
 				t.Errorf("%s: %v, got\n%+v\nwant\n%+v", ext, err, got, r)
 			}
@@ -50,9 +49,7 @@ func TestWriteFile(t *testing.T) {
 			t.Errorf("%s: other files are left: %v, %v", ext, left, err)
 		}
 		folder := filepath.Join(t.TempDir(), "folder"+ext)
-		if err := os.Mkdir(folder, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Mkdir(folder, 0o777))
 		for _, file := range []string{folder, filepath.Join(file, "report"+ext), "report", "report.pdf"} {
 			if err := Formats.WriteFile(file, r); err == nil {
 				t.Errorf("%s is written", file)
@@ -66,19 +63,13 @@ func TestReadIncomplete(t *testing.T) {
 	r := asRead(t)
 	file := filepath.Join(t.TempDir(), "report"+StreamExt)
 	s, err := r.Stream([]string{file})
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for n := range len(r.Cases) + 1 {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		for _, end := range []string{"", `{"case":{"na`} {
 			torn := file + ".torn"
-			if err := os.WriteFile(torn, append(text, end...), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.WriteFile(torn, append(text, end...), 0o666))
 			if _, err := Read(torn); err == nil || !strings.Contains(err.Error(), "incomplete") {
 				t.Errorf("after %d cases%s: %v", n, end, err)
 			}
@@ -91,9 +82,7 @@ func TestReadIncomplete(t *testing.T) {
 			s.Case(r.Cases[n])
 		}
 	}
-	if err := s.Close(r); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.Close(r))
 	if got, err := Read(file); err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("%v, got\n%+v\nwant\n%+v", err, got, r)
 	}
@@ -121,9 +110,7 @@ const oneFinding = `{"schema": 2, "seconds": 1, "cases": [{"name": "a/b/stream/x
 
 func TestReadInvalid(t *testing.T) {
 	var whole bytes.Buffer
-	if err := small(t).writeStream(&whole); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, small(t).writeStream(&whole))
 	for text, want := range map[string]string{
 		"":                               "EOF",
 		"[]":                             "report.json: not a JSON report: json: cannot unmarshal",
@@ -145,9 +132,7 @@ func TestReadInvalid(t *testing.T) {
 		strings.Replace(oneFinding, `"cloexec_checked": [`, `"cloexec_checked": ["!x"`, 1): `invalid peer name "!x"`,
 	} {
 		file := filepath.Join(t.TempDir(), "report.json")
-		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(file, []byte(text), 0o666))
 		if _, incomplete, err := ReadPartial(file); err == nil || incomplete != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, %v, want %s", text, incomplete, err, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -61,9 +62,7 @@ func TestCompareWithTheRunOfAPeer(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(text, &old)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	old.Given = nil
 	for _, name := range []string{"a/b/stream/c/c", "a/b/stream/c/runner", "k/b/stream/kernel/kernel"} {
 		old.Cases = append(old.Cases, scenario.Result{Name: name, Verdict: scenario.Pass})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/junit"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -34,9 +35,7 @@ type readSuites struct {
 func readJUnit(t *testing.T, r *Report) (all readSuites) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := r.JUnit(&b); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.JUnit(&b))
 	if err := xml.Unmarshal(b.Bytes(), &all); err != nil {
 		t.Fatalf("the JUnit report: %v\n%s", err, &b)
 	}

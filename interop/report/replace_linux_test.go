@@ -6,18 +6,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // ReplaceFile rewrites the file to which a symbolic link refers, or creates it.
 func TestReplaceLinkedFile(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "folder", "target.txt"), filepath.Join(dir, "link.txt")
-	if err := os.Mkdir(filepath.Dir(target), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("folder/target.txt", link); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Mkdir(filepath.Dir(target), 0o777))
+	fdtest.Must(t, os.Symlink("folder/target.txt", link))
 	for _, text := range []string{"created", "rewritten"} {
 		if err := ReplaceFile(link, []byte(text)); err != nil {
 			t.Fatalf("%s: %v", text, err)
@@ -39,17 +37,13 @@ func TestReplaceInPlace(t *testing.T) {
 		"another owner": func(file string) error { return os.Chown(file, os.Getuid()+1, os.Getgid()+1) },
 	} {
 		file := filepath.Join(t.TempDir(), "file.txt")
-		if err := os.WriteFile(file, []byte("a long text"), 0o640); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.WriteFile(file, []byte("a long text"), 0o640))
 		if err := prepare(file); err != nil {
 			t.Logf("%s: not tested: %v", name, err) // only root can change the owner
 			continue
 		}
 		before, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		if err := ReplaceFile(file, []byte("new")); err != nil {
 			t.Fatalf("a file with %s: %v", name, err)
 		}
@@ -66,17 +60,11 @@ func TestReplaceInPlace(t *testing.T) {
 // ReplaceFile writes to a FIFO, and does not replace it by a file.
 func TestReplaceFIFO(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo.txt")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, syscall.Mkfifo(fifo, 0o600))
 	reader, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer reader.Close()
-	if err := ReplaceFile(fifo, []byte("text")); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, ReplaceFile(fifo, []byte("text")))
 	b := make([]byte, 8)
 	if n, err := reader.Read(b); err != nil || string(b[:n]) != "text" {
 		t.Errorf("got %q, %v", b[:n], err)
@@ -93,18 +81,12 @@ func TestReplaceReadOnly(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file.txt")
-	if err := os.WriteFile(file, []byte("old"), 0o444); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(file, []byte("old"), 0o444))
 	if err := ReplaceFile(file, []byte("new")); err == nil || !strings.HasSuffix(err.Error(), " "+file+": permission denied") {
 		t.Errorf("a read-only file: %v", err)
 	}
-	if err := os.Chmod(file, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o555); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(file, 0o644))
+	fdtest.Must(t, os.Chmod(dir, 0o555))
 	defer os.Chmod(dir, 0o777)
 	if err := ReplaceFile(file, []byte("new")); err == nil || !strings.HasSuffix(err.Error(), " "+file+": permission denied") {
 		t.Errorf("in a read-only directory: %v", err)

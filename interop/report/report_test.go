@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -20,9 +21,7 @@ import (
 func parse(t *testing.T, name, text string) *scenario.Scenario {
 	t.Helper()
 	s, err := scenario.Parse(name, []byte("# A rule.\n# Its source.\n"+text+"A> end\nA< ok\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return s
 }
 
@@ -80,9 +79,7 @@ func small(t *testing.T) *Report {
 		Cut:       errors.New("interrupt"),
 	}
 	aside, err := scenario.ParseExpectations("file", []byte("** leak@gone why\n** answer@gone why"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	r := Begin("v1.0.0", []*scenario.Peer{x, y, missing, other, self}, &scenario.Expectations{Aside: aside})
 	r.End(o)
 	r.Planned = 20
@@ -102,14 +99,10 @@ func TestFormats(t *testing.T) {
 			t.Fatalf("%s: %v", ext, err)
 		}
 		if os.Getenv("SCM_GOLDEN") == "write" {
-			if err := Formats.WriteFile(golden, r); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, Formats.WriteFile(golden, r))
 		}
 		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		if !bytes.Equal(got.Bytes(), want) {
 			t.Errorf("%s, got\n%s\nwhich differs from %s (update it with SCM_GOLDEN=write)", ext, &got, golden)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -46,16 +47,12 @@ func keys(t reflect.Type) (all, always []string) {
 // schema.json describes every key of a report, and no others.
 func TestSchema(t *testing.T) {
 	text, err := os.ReadFile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	var schema struct {
 		object
 		Defs map[string]object `json:"$defs"`
 	}
-	if err := json.Unmarshal(text, &schema); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, json.Unmarshal(text, &schema))
 	schema.Defs["report"] = schema.object
 	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "asked": scenario.Asked{}, "not_asked": scenario.NotAsked{}, "peer": Peer{}, "case": scenario.Result{}, "finding": scenario.Finding{}, "trace": scenario.Trace{}}
 	for name, def := range schema.Defs {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -30,9 +31,7 @@ func TestAddShards(t *testing.T) {
 	}
 	same := func(*Report) {}
 	sum, err := AddShards([]string{"1", "2", "3"}, []*Report{shard(1, same), shard(2, same), shard(3, same)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	if sum.Totals != whole.Totals || sum.Kernel != whole.Kernel || sum.LeftOut != 0 || sum.Seconds != 3 || sum.UnmatchedFaults() != 1 ||
 		!slices.Equal(sum.KernelPasses, whole.KernelPasses) || sum.Peers[0].Totals != whole.Peers[0].Totals {
 		t.Errorf("got %+v, want the totals of %+v", sum, whole)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -16,9 +17,7 @@ import (
 func summaryOf(t *testing.T, r *Report, page string) []string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.Summary(&b, page); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.Summary(&b, page))
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
@@ -26,9 +25,7 @@ func summaryOf(t *testing.T, r *Report, page string) []string {
 func annotationsOf(t *testing.T, r *Report, workspace string) []string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.Annotations(&b, workspace); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.Annotations(&b, workspace))
 	return slices.Collect(strings.Lines(b.String()))
 }
 
@@ -197,9 +194,7 @@ func TestAnnotationsWithHostileText(t *testing.T) {
 // Only a line of a file in the workspace is annotated. Other annotations name the line.
 func TestAnnotationsOfLines(t *testing.T) {
 	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	const text = "** leak@x (for example a/b/stream/x/x)\n"
 	const title = "title=scm interop%3A unexpected pass ×1::this expected failure did not occur: "
 	for _, c := range []struct{ gone, workspace, want string }{
