@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
@@ -31,13 +32,9 @@ func startSteps(t *testing.T, name string) *steps {
 		t.Fatal(err)
 	}
 	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	s.lines = bufio.NewReader(out)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.cmd.Start())
 	s.expect("ready")
 	return s
 }
@@ -73,18 +70,14 @@ func (s *steps) end() {
 func tracers(t *testing.T, pid int) (list []string) {
 	t.Helper()
 	tids, err := procfs.Tasks(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, tid := range tids {
 		if s := status(tid); s != "" {
 			list = append(list, s.Field("TracerPid"))
 		}
 	}
 	children, err := procfs.Children(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, child := range children {
 		list = append(list, tracers(t, child)...)
 	}
@@ -132,9 +125,7 @@ func TestAttach(t *testing.T) {
 			}
 			s.pass("during")
 			letGo()
-			if err := <-ended; err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, <-ended)
 			if open != received {
 				t.Errorf("of %d received descriptors, %d are reported", received, open)
 			}
@@ -177,12 +168,8 @@ func TestAttachExec(t *testing.T) {
 	}
 	s.expect("ready")
 	s.pass("again")
-	if err := s.in.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.in.Close())
+	fdtest.Must(t, <-ended)
 	pid := s.cmd.Process.Pid
 	_ = s.cmd.Wait() // the recorder has waited for the process
 	_ = s.cmd.Process.Release()

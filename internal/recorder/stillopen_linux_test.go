@@ -249,9 +249,7 @@ func TestStillOpen(t *testing.T) {
 				for _, c := range stillOpenTests {
 					t.Run(threads+c.name, func(t *testing.T) {
 						dir := t.TempDir()
-						if err := errors.Join(os.WriteFile(dir+"/one", nil, 0o666), os.Link(dir+"/one", dir+"/two")); err != nil {
-							t.Fatal(err)
-						}
+						fdtest.Must(t, errors.Join(os.WriteFile(dir+"/one", nil, 0o666), os.Link(dir+"/one", dir+"/two")))
 						steps := strings.ReplaceAll(threads+c.steps, "DIR", dir)
 						list, stdout := stillOpen(t, exec.Command(path, strings.Fields(steps)...), o)
 						got := normalized(list)
@@ -394,13 +392,9 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*StillOpe
 		s.pass("try" + strconv.Itoa(n))
 	}
 	s.pass("during")
-	if err := s.in.Close(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.in.Close())
 	s.expect("end")
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, <-ended)
 	_ = s.cmd.Wait() // the recorder has waited for the process
 	_ = s.cmd.Process.Release()
 	return received, list

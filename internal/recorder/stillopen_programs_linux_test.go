@@ -49,18 +49,12 @@ type checkpoint struct {
 func newWitness(t *testing.T, dir string) *witness {
 	t.Helper()
 	path := filepath.Join(dir, "file")
-	if err := os.WriteFile(path, []byte("hello\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(path, []byte("hello\n"), 0o666))
 	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = file.Close() })
 	info, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return &witness{file: file, info: info}
 }
 
@@ -137,13 +131,9 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 		p.cmd.Stdout = &stderr
 	} else {
 		in, toProgram, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		fromProgram, out, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		p.cmd.Stdin, p.cmd.Stdout = in, out
 		o.Started = func(process *os.Process) {
 			_, _ = in.Close(), out.Close()
@@ -181,9 +171,7 @@ func (w *witness) serve(t *testing.T, path string) (stop func()) {
 	if err == nil {
 		err = unix.Listen(listener, 1)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -229,9 +217,7 @@ func mustBuild(t *testing.T, args ...string) {
 func codeBlock(t *testing.T, page, language, text string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, page))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(content, -1) {
 		if bytes.Contains(m[1], []byte(text)) {
 			return m[1]
@@ -257,9 +243,7 @@ func TestStillOpenInPrograms(t *testing.T) {
 	}{
 		{"receive of docs/c.md", func(t *testing.T, dir string) program {
 			source, binary := filepath.Join(dir, "receive.c"), filepath.Join(dir, "receive")
-			if err := os.WriteFile(source, codeBlock(t, "docs/c.md", "c", "read_fd"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.WriteFile(source, codeBlock(t, "docs/c.md", "c", "read_fd"), 0o600))
 			library, _ := filepath.Glob(root + "/csrc/*.c")
 			mustBuild(t, slices.Concat(compiler(t), []string{"-I" + root + "/csrc", "-o", binary, source}, library)...)
 			return program{cmd: exec.Command(binary), send: true, lines: 1}
@@ -279,22 +263,16 @@ func TestStillOpenInPrograms(t *testing.T) {
 		{"scm send", func(t *testing.T, dir string) program {
 			receiver := exec.Command(scm, "recv", "receiver")
 			receiver.Dir = dir
-			if err := receiver.Start(); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, receiver.Start())
 			t.Cleanup(func() { _ = receiver.Wait() })
 			return program{cmd: exec.Command(scm, "send", "--timeout", "1m", "receiver", "file"), skip: "scm", lines: 0}
 		}},
 		{"pass.py of docs/primer.md", func(t *testing.T, dir string) program {
 			page, err := os.ReadFile(root + "/docs/primer.md")
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			source := regexp.MustCompile(`(?s)    import os, socket\n.*?\n\n`).Find(page)
 			source = bytes.ReplaceAll(source[4:], []byte("\n    "), []byte("\n"))
-			if err := os.WriteFile(filepath.Join(dir, "pass.py"), source, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.WriteFile(filepath.Join(dir, "pass.py"), source, 0o600))
 			fdtest.Program(t, "python3")
 			return program{cmd: exec.Command("python3", "pass.py"), lines: 1}
 		}},
@@ -381,15 +359,11 @@ os.close(fds[0])
 func witnessedPeer(t *testing.T, w *witness, dir string, cmd *exec.Cmd, closes bool) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
 	defer ours.Close()
 	defer theirs.Close()
-	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(w.file.Fd())), nil, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(w.file.Fd())), nil, 0))
 	if cmd.Path, err = filepath.Abs(cmd.Path); err != nil {
 		t.Fatal(err)
 	}

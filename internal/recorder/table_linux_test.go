@@ -24,9 +24,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, a := range archs {
 		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "unix", "zsysnum_linux_"+a.Name+".go"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		numbers := map[string]int{}
 		for _, m := range regexp.MustCompile(`SYS_(\w+)\s+= (\d+)`).FindAllStringSubmatch(string(text), -1) {
 			if numbers[strings.ToLower(m[1])], err = strconv.Atoi(m[2]); err != nil {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestText(t *testing.T) {
@@ -110,9 +112,7 @@ func TestRawReceived(t *testing.T) {
 func TestJSON(t *testing.T) {
 	c := receivedOne(amd64)
 	got, err := c.JSON(false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	family := hex.EncodeToString(order.AppendUint16(nil, unix.AF_UNIX))
 	want := native(`{"pid":100,"tid":101,"arch":"amd64","call":"recvmsg","nr":47,` +
 		`"socket":{"fd":3,"open":true,"kind":"unix stream","file":"socket:[1]"},"flags":["MSG_CMSG_CLOEXEC"],` +

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // All memory that a comparison compares must have been read. In each row, part of the second message is at the end of
@@ -19,9 +21,7 @@ func TestWhole(t *testing.T) {
 	defer unix.Close(fd)
 	truncated := unix.Ftruncate(fd, int64(size))
 	pages, mapped := unix.Mmap(fd, 0, 2*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err := errors.Join(err, truncated, mapped); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(err, truncated, mapped))
 	defer func() { _ = unix.Munmap(pages) }()
 	edge := func(n int) *byte { return &pages[size-n] }
 	addr := func(n int) uint64 { return uint64(uintptr(unsafe.Pointer(edge(n)))) }
