@@ -140,13 +140,9 @@ func startToys(t *testing.T, plan string, env ...string) *toyRun {
 	r.results = filepath.Join(r.dir, "results")
 	for name, text := range toys {
 		name = filepath.Join(r.dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o666)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o666)))
 	}
-	if err := os.Mkdir(filepath.Join(r.dir, "tmp"), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Mkdir(filepath.Join(r.dir, "tmp"), 0o777))
 	r.start(t, plan, env...)
 	return r
 }
@@ -155,9 +151,7 @@ func startToys(t *testing.T, plan string, env ...string) *toyRun {
 func (r *toyRun) command(t *testing.T, plan string, env ...string) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	r.Cmd = exec.Command(self)
 	r.Dir = r.dir
 	r.Env = append(os.Environ(), "CI=", "AS_USER=", "SLOW=", "CC=", "CGO_ENABLED=", "GOFLAGS=-trimpath", "RESULTS="+r.results, "TMPDIR="+r.dir+"/tmp", "WAITS="+r.dir+"/waits.pid", toyPlan+"="+plan)
@@ -173,9 +167,7 @@ func (r *toyRun) start(t *testing.T, plan string, env ...string) {
 	}
 	defer r.file.Close()
 	r.Stdout, r.Stderr = r.file, r.file
-	if err := r.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, r.Start())
 }
 
 // end waits for the end of a run, and checks its status, its last line, and that it has left nothing.
@@ -276,9 +268,7 @@ func binOf(t *testing.T, programs ...string) string {
 // script writes a shell script.
 func script(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o777))
 }
 
 // Without a compiler, what needs one is left out, and the reason is true.
@@ -321,9 +311,7 @@ func TestInstalledCompiler(t *testing.T) {
 func TestNewerGo(t *testing.T) {
 	r := startToys(t, "tap")
 	r.end(t, 0, "1 passed, 0 failed, 0 skipped")
-	if err := errors.Join(os.Mkdir(r.dir+"/other", 0o777), os.WriteFile(r.dir+"/other/go.mod", []byte("module other\n\ngo 9.99\n"), 0o666)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(os.Mkdir(r.dir+"/other", 0o777), os.WriteFile(r.dir+"/other/go.mod", []byte("module other\n\ngo 9.99\n"), 0o666)))
 	r.start(t, "tap other", "GOTOOLCHAIN=local")
 	r.end(t, 0, "1 passed, 0 failed, 1 skipped", "skipped: other: go: go.mod requires go >= 9.99")
 }
@@ -454,14 +442,10 @@ func TestLock(t *testing.T) {
 // A directory that cannot be written to is an error, and not a pass.
 func TestResultsCannotBeWritten(t *testing.T) {
 	full := t.TempDir()
-	if err := os.WriteFile(full+"/file", nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(full+"/file", nil, 0o666))
 	startToys(t, "tap", "RESULTS="+full+"/file").end(t, 1, "0 passed, 1 failed, 0 skipped", "cannot write to RESULTS: mkdir "+full+"/file: not a directory")
 	for name, to := range map[string]string{"tap.log": ".", "green.log": "/dev/full"} {
-		if err := os.Symlink(to, filepath.Join(full, name)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Symlink(to, filepath.Join(full, name)))
 	}
 	startToys(t, "tap", "RESULTS="+full).end(t, 1, "0 passed, 1 failed, 0 skipped", "cannot write to RESULTS: open "+full+"/tap.log: is a directory")
 	startToys(t, "green", "RESULTS="+full).end(t, 1, "4 passed, 1 failed, 1 skipped",
@@ -477,9 +461,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	s := &screen{out: write, terminal: true}
 	s.progress("one")
 	s.progress("two")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/testrecord"
 )
 
@@ -80,9 +81,7 @@ func TestSum(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "test")
 	parts := []*outcome{{Name: "cgo", Backend: "cgo", Tests: append(specs(3, passed, "nix", ""), specs(2, failed, "nix", "line\nline")...)}}
 	s := summary{title: "make test", parts: parts}
-	if err := s.write(name); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, s.write(name))
 	read, err := readOutcomes(name + ".json")
 	if err != nil || countOf(read[0].Tests) != (testrecord.Counts{3, 2, 0}) {
 		t.Errorf("got %v, %v", read, err)
