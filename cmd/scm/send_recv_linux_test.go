@@ -60,6 +60,14 @@ func transfer(t *testing.T, recv, send []string) (received, sent result) {
 	return r.wait(), sent
 }
 
+// sendOpen sends an open file.
+func sendOpen(t *testing.T, addr string, file *os.File) {
+	t.Helper()
+	cmd := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
+	cmd.ExtraFiles = []*os.File{file}
+	ends(t, result{}, cmd)
+}
+
 // await waits until a file exists, or until it does not.
 func await(t *testing.T, file string, exists bool) {
 	t.Helper()
@@ -105,11 +113,7 @@ func TestInheritedDescriptor(t *testing.T) {
 	}
 	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", timeout, "--cat", addr)
-	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
-	send.ExtraFiles = []*os.File{file}
-	if sent := finish(t, send); sent != (result{}) {
-		t.Errorf("sent %+v", sent)
-	}
+	sendOpen(t, addr, file)
 	if got := r.wait(); got != (result{stdout: "456789"}) {
 		t.Errorf("received %+v", got)
 	}
@@ -254,11 +258,7 @@ func TestRecvCatWaits(t *testing.T) {
 	recv.Stderr = &stderr
 	fdtest.Must(t, recv.Start())
 	defer killLate(t, recv)()
-	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
-	send.ExtraFiles = []*os.File{r}
-	if sent := finish(t, send); sent != (result{}) {
-		t.Errorf("sent %+v", sent)
-	}
+	sendOpen(t, addr, r)
 	p := make([]byte, 1)
 	for i, text := range []string{"a", "b", "c"} {
 		if _, err := w.WriteString(text); err != nil {
@@ -351,11 +351,7 @@ func TestRecvSocket(t *testing.T) {
 			receive := func(args ...string) result {
 				addr := filepath.Join(fdtest.ShortDir(t), "socket")
 				r := start(t, append([]string{"recv", timeout, addr}, args...)...)
-				send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
-				send.ExtraFiles = []*os.File{sent}
-				if s := finish(t, send); s != (result{}) {
-					t.Fatalf("sent %+v", s)
-				}
+				sendOpen(t, addr, sent)
 				return r.wait()
 			}
 			if r := receive(); r.code != 0 || r.stderr != "" || !like(r.stdout, "1 byte \"\\x00\", 1 descriptor\n"+c.text+"\n") {
@@ -383,11 +379,7 @@ func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 	defer file.Close()
 	addr := filepath.Join(fdtest.ShortDir(t), "socket")
 	r := start(t, "recv", timeout, addr, "--", "readlink", "/proc/self/fd/3")
-	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
-	send.ExtraFiles = []*os.File{file}
-	if sent := finish(t, send); sent != (result{}) {
-		t.Errorf("sent %+v", sent)
-	}
+	sendOpen(t, addr, file)
 	received := make(chan result, 1)
 	go func() { received <- r.wait() }()
 	select {
