@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -24,16 +23,7 @@ func TestAbbreviatedReports(t *testing.T) {
 	r.Cases[4] = failed
 	r.Cases[2].Reasons = []string{list}
 
-	for name, write := range map[string]func(io.Writer) error{
-		"Console": r.Console, "Brief": r.Brief, "Markdown": r.Markdown, "HTML": r.HTML, "JUnit": r.JUnit,
-		"Summary":     func(w io.Writer) error { return r.Summary(w, "") },
-		"Annotations": func(w io.Writer) error { return r.Annotations(w, "") },
-	} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		got := b.String()
+	for name, got := range texts(t, r) {
 		if strings.Contains(got, strings.Repeat("00,", 13)) || strings.Contains(got, strings.Repeat("7f", 65)) || strings.Contains(got, strings.Repeat("word ", 90)) {
 			t.Errorf("%s contains a long text:\n%s", name, got)
 		}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,13 +26,9 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 	}})
 	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
 	const want = "x: of 2 cases, 1 passed, 1 failed as expected; no verdict in 8 of its 10 cases: not selected (6), unsupported although it claims iov (1), the run was cut short (1)."
-	for name, write := range map[string]func(io.Writer) error{
-		"Brief": r.Brief, "Console": r.Console, "Markdown": r.Markdown, "JUnit": r.JUnit, "HTML": r.HTML,
-		"Summary": func(w io.Writer) error { return r.Summary(w, "") },
-	} {
-		var b strings.Builder
-		if err := write(&b); err != nil || strings.Count(strings.Join(strings.Fields(b.String()), " "), want) == 0 {
-			t.Errorf("%s: %v, want %s in\n%s", name, err, want, b.String())
+	for name, text := range texts(t, r) {
+		if name != "Annotations" && !strings.Contains(strings.Join(strings.Fields(text), " "), want) {
+			t.Errorf("%s: want %s in\n%s", name, want, text)
 		}
 	}
 	suites := readJUnit(t, r).Suites

@@ -27,24 +27,18 @@ func given(t *testing.T) *Report {
 func TestSumsAreThoseOfTheGivenPeers(t *testing.T) {
 	r := given(t)
 	r.Kernel.Pass++
-	for name, c := range map[string]struct {
-		write func(*bytes.Buffer) error
-		want  []string
-	}{
-		"Brief": {func(b *bytes.Buffer) error { return r.Brief(b) }, []string{"\na  1 of 2", "\n2 kernel scenarios left out: see --kernel\n",
-			"\nOf 2 cases, 1 passed, 1 did not end as expected. Kernel scenarios: of 1 case, 1\n  passed.\nmine breaks 1 rule (leak) in 1 of 2 cases.\n"}},
-		"Summary":  {func(b *bytes.Buffer) error { return r.Summary(b, "") }, []string{"\n2 cases of `mine` have a verdict: 1 pass, 0 expected failures, 1 not as expected. Kernel scenarios: of 1 case, 1 passed. 3 peers"}},
-		"Markdown": {func(b *bytes.Buffer) error { return r.Markdown(b) }, []string{"\n| mine | 2 | 1 |", "\n| the runner with itself | 1 | 1 |", "\n| c |  |  | 0 | 0 | 1 |"}},
-		"HTML":     {func(b *bytes.Buffer) error { return r.HTML(b) }, []string{"<th>mine<td>1<td>0<td>1<td>", "<th>runner with itself<td>1<td>0<td>0<td>"}},
-		"JUnit":    {func(b *bytes.Buffer) error { return r.JUnit(b) }, []string{`<testsuite name="a" tests="2"`, `<testsuite name="runner/a" tests="1"`}},
+	got := texts(t, r)
+	for name, wants := range map[string][]string{
+		"Brief": {"\na  1 of 2", "\n2 kernel scenarios left out: see --kernel\n",
+			"\nOf 2 cases, 1 passed, 1 did not end as expected. Kernel scenarios: of 1 case, 1\n  passed.\nmine breaks 1 rule (leak) in 1 of 2 cases.\n"},
+		"Summary":  {"\n2 cases of `mine` have a verdict: 1 pass, 0 expected failures, 1 not as expected. Kernel scenarios: of 1 case, 1 passed. 3 peers"},
+		"Markdown": {"\n| mine | 2 | 1 |", "\n| the runner with itself | 1 | 1 |", "\n| c |  |  | 0 | 0 | 1 |"},
+		"HTML":     {"<th>mine<td>1<td>0<td>1<td>", "<th>runner with itself<td>1<td>0<td>0<td>"},
+		"JUnit":    {`<testsuite name="a" tests="2"`, `<testsuite name="runner/a" tests="1"`},
 	} {
-		var b bytes.Buffer
-		if err := c.write(&b); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		for _, want := range c.want {
-			if !strings.Contains(b.String(), want) {
-				t.Errorf("%s: no %q in\n%s", name, want, &b)
+		for _, want := range wants {
+			if !strings.Contains(got[name], want) {
+				t.Errorf("%s: no %q in\n%s", name, want, got[name])
 			}
 		}
 	}

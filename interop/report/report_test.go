@@ -88,6 +88,22 @@ func small(t *testing.T) *Report {
 	return r
 }
 
+// texts returns what a report writes for its readers, by the method.
+func texts(t *testing.T, r *Report) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for name, write := range map[string]func(io.Writer) error{
+		"Console": r.Console, "Brief": r.Brief, "Markdown": r.Markdown, "HTML": r.HTML, "JUnit": r.JUnit,
+		"Summary":     func(w io.Writer) error { return r.Summary(w, "") },
+		"Annotations": func(w io.Writer) error { return r.Annotations(w, "") },
+	} {
+		var b strings.Builder
+		fdtest.Must(t, write(&b))
+		all[name] = b.String()
+	}
+	return all
+}
+
 // TestFormats compares the report of small in each format with the files in testdata. With SCM_GOLDEN=write, it
 // writes the files.
 func TestFormats(t *testing.T) {
@@ -272,24 +288,17 @@ func TestHeadline(t *testing.T) {
 		if c.want != "as expected" {
 			mark = "**"
 		}
-		for _, format := range []struct {
-			write func(*Report, io.Writer) error
-			want  string
-		}{
-			{(*Report).Markdown, "## scm interop: " + mark + c.want + mark + "\n"},
-			{(*Report).Console, c.text},
-			{(*Report).HTML, "<h1>scm interop: " + c.want + "</h1>"},
+		got := texts(t, &c.r)
+		for format, want := range map[string]string{
+			"Markdown": "## scm interop: " + mark + c.want + mark + "\n", "Console": c.text, "HTML": "<h1>scm interop: " + c.want + "</h1>",
 		} {
-			var b strings.Builder
-			err := format.write(&c.r, &b)
-			accused := c.r.Cut != "" && (strings.Contains(b.String(), "peer z") || strings.Contains(b.String(), "\nz: "))
-			if err != nil || !strings.Contains(b.String(), format.want) || accused {
-				t.Errorf("%v: no %q, or a sentence about a peer that had no turn, in\n%.300s", err, format.want, b.String())
+			accused := c.r.Cut != "" && (strings.Contains(got[format], "peer z") || strings.Contains(got[format], "\nz: "))
+			if !strings.Contains(got[format], want) || accused {
+				t.Errorf("%s: no %q, or a sentence about a peer that had no turn, in\n%.300s", format, want, got[format])
 			}
 		}
-		var b strings.Builder
-		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.runError {
-			t.Errorf("%s: %v; want it as an error of JUnit: %v, in\n%s", c.want, err, c.runError, b.String())
+		if strings.Contains(got["JUnit"], `<error message="`+c.want) != c.runError {
+			t.Errorf("%s: want it as an error of JUnit: %v, in\n%s", c.want, c.runError, got["JUnit"])
 		}
 	}
 }
@@ -356,15 +365,12 @@ func TestBrief(t *testing.T) {
 					Case:     scenario.Case{Scenario: rule}, Transcript: slices.Repeat([]string{"A> end"}, 5+j)})
 			}
 		}
-		var b strings.Builder
-		if err := r.Brief(&b); err != nil {
-			t.Fatalf("%d peers: %v", peers, err)
-		}
+		brief := texts(t, r)["Brief"]
 		table := r.CauseTable(func(scenario.Result) string { return "" })
 		if more := strings.Contains(table, " more causes, each with a transcript above\n"); more != (peers > 1) {
 			t.Errorf("%d peers: %v\n%s", peers, more, table)
 		}
-		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		lines := strings.Split(strings.TrimSuffix(brief, "\n"), "\n")
 		if len(lines) > maxBriefLines || len(r.Causes()) != peers*len(scenario.Checks) {
 			t.Errorf("%d peers: got %d lines and %d causes, want at most %d and %d",
 				peers, len(lines), len(r.Causes()), maxBriefLines, peers*len(scenario.Checks))
@@ -374,8 +380,8 @@ func TestBrief(t *testing.T) {
 				t.Errorf("%d peers: a line of %d columns, want at most %d: %s", peers, utf8.RuneCountInString(l), columns, l)
 			}
 		}
-		if begin := "peer-of-a-library-0 " + scenario.Faults[scenario.CheckAnswer]; !strings.HasPrefix(strings.ReplaceAll(b.String(), "\n  ", " "), begin) {
-			t.Errorf("%d peers: got\n%swant first: %s", peers, b.String(), begin)
+		if begin := "peer-of-a-library-0 " + scenario.Faults[scenario.CheckAnswer]; !strings.HasPrefix(strings.ReplaceAll(brief, "\n  ", " "), begin) {
+			t.Errorf("%d peers: got\n%swant first: %s", peers, brief, begin)
 		}
 	}
 }
@@ -388,10 +394,9 @@ func TestPeersWithoutCases(t *testing.T) {
 	if got := r.Matrix("dgram"); strings.Contains(got, "here") || !strings.Contains(got, "runner") {
 		t.Error(got)
 	}
-	for name, write := range map[string]func(io.Writer) error{"Console": r.Console, "Brief": r.Brief} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil || strings.Contains(b.String(), "absent") || !strings.Contains(b.String(), "\nhere ") {
-			t.Errorf("%s: %v; want only the peer absent left out of\n%s", name, err, b.String())
+	for _, name := range []string{"Console", "Brief"} {
+		if text := texts(t, r)[name]; strings.Contains(text, "absent") || !strings.Contains(text, "\nhere ") {
+			t.Errorf("%s: want only the peer absent left out of\n%s", name, text)
 		}
 	}
 }

@@ -14,15 +14,14 @@ func TestUnused(t *testing.T) {
 		scenario.Missing("python", "no python3 in PATH; to install it: make setup-test"),
 		scenario.Missing("libc", "no cargo in PATH; to install it: make setup-interop"),
 	}, &scenario.Expectations{})
-	var brief, selected strings.Builder
-	_ = r.Brief(&brief)
+	brief := texts(t, r)["Brief"]
 	r.Selected = true
-	_ = r.Brief(&selected)
+	selected := texts(t, r)["Brief"]
 	const want = "\nnot used: nix libc: no cargo in PATH; to install it: make setup-interop; python: no python3 in PATH; to install it: make setup-test\n"
-	if !strings.Contains(strings.ReplaceAll(brief.String(), "\n  ", " "), want) {
-		t.Errorf("brief:\n%s\nwant %q", &brief, want)
+	if !strings.Contains(strings.ReplaceAll(brief, "\n  ", " "), want) {
+		t.Errorf("brief:\n%s\nwant %q", brief, want)
 	}
-	if strings.Contains(selected.String(), "not used") {
-		t.Errorf("with --run, brief:\n%s", &selected)
+	if strings.Contains(selected, "not used") {
+		t.Errorf("with --run, brief:\n%s", selected)
 	}
 }
