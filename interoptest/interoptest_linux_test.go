@@ -105,9 +105,7 @@ func author(t *testing.T, env []string, signal syscall.Signal, args ...string) (
 	if err == nil {
 		err = cmd.Start()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	var text strings.Builder
 	lines := bufio.NewReader(io.TeeReader(out, &text))
 	for err == nil {
@@ -198,9 +196,7 @@ func TestUpdate(t *testing.T) {
 	dir := t.TempDir()
 	file, list := filepath.Join(dir, "new", "list"), filepath.Join(dir, "peers")
 	scm := []string{os.Args[0], builtin.Argument, builtin.SCM().Name}
-	if err := peers.WriteList(list, []peers.Built{{Name: "other", Command: scm}, {Name: "absent", Why: "not here"}}); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, peers.WriteList(list, []peers.Built{{Name: "other", Command: scm}, {Name: "absent", Why: "not here"}}))
 	const update, basics = "SCM_INTEROP_UPDATE=1", "-test.run=^TestLibrary$/basics"
 	run := func(passes bool, want, env string, args ...string) {
 		t.Helper()
@@ -219,17 +215,13 @@ func TestUpdate(t *testing.T) {
 	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? " + scenario.Faults[scenario.CheckCloexec] + ": a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
 		t.Fatalf("got %q, %v", text, err)
 	}
-	if err := os.WriteFile(file, []byte("** {leak,cloexec}@mine it is planted\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(file, []byte("** {leak,cloexec}@mine it is planted\n"), 0o600))
 	run(true, "+ ** cloexec@mine it is planted\n", update) // no reason is to be completed
 	run(true, ": fails as expected: it is planted\n", "", basics)
 	run(true, "/echo-back/dgram/sends/other ", "", basics)
 	run(true, "partner absent: not here\n", "", "-test.short", basics)
 	run(true, "; no verdict in ", "", "-test.short", basics)
-	if err := os.WriteFile(file, []byte("basics/gone leak@mine a\nbasics/{gone,echo-back} cloexec@mine b\n** cloexec@{mine,old} it is planted\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(file, []byte("basics/gone leak@mine a\nbasics/{gone,echo-back} cloexec@mine b\n** cloexec@{mine,old} it is planted\n"), 0o600))
 	run(true, ":1: basics/gone leak@mine applies to no case: no scenario matches \"gone\"\n", "", basics)
 	run(false, `:3: ** cloexec@old applies to no case: no peer is named "old"`, "")
 	run(true, "- ** cloexec@old it is planted\n", update)

@@ -70,9 +70,7 @@ func TestRecorded(t *testing.T) {
 func run(t *testing.T, folder string, args ...string) (out string, lines []string) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	cmd := exec.Command(self, append([]string{"-test.run=^TestRecorded$", "-ginkgo.no-color", "-ginkgo.seed=1"}, args...)...)
 	cmd.Env = append(os.Environ(), testrecord.Variable+"="+folder, recordedVariable+"=1", "CI=")
 	text, _ := cmd.CombinedOutput()
@@ -97,9 +95,7 @@ func describe(t *testing.T, r testrecord.Record) string {
 	}
 	r.Package, r.Seconds, r.Why = "", 0, place.ReplaceAllString(r.Why, "")
 	text, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return strings.TrimPrefix(string(text), `{"package":"",`)
 }
 
