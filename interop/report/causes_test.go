@@ -51,35 +51,8 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	}
 }
 
-// A case whose causes are all known from another one is not shown. The case itself may run again.
-func TestFirstCases(t *testing.T) {
-	failed := func(keys ...string) scenario.Result {
-		c := scenario.Result{Verdict: scenario.Fail}
-		for _, key := range keys {
-			check, peer, _ := strings.Cut(key, "@")
-			c.Findings = append(c.Findings, scenario.Finding{Check: scenario.Check(check), Peer: peer})
-		}
-		return c
-	}
-	first := FirstCases{}
-	for _, c := range []struct {
-		name string
-		r    scenario.Result
-		want string
-	}{
-		{"one", failed("leak@x"), ""},
-		{"one", failed("leak@x"), ""},
-		{"two", failed("leak@x", "hang@x"), ""},
-		{"three", failed("leak@x", "hang@x"), "fails as two does: hang@x, as one does: leak@x"},
-		{"four", scenario.Result{Verdict: scenario.Pass}, ""},
-	} {
-		if got := first.Add(c.name, c.r); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-// Of the failed tests of a program, the first case of each cause is printed, and the first others of each part.
+// Of the failed tests of a program, the first case of each cause is printed, also if it runs again, and the first few
+// others of each part.
 func TestFailures(t *testing.T) {
 	failed := func(name, peer string) *scenario.Result {
 		return &scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: slices.Repeat([]string{"A> end"}, 99),
@@ -95,6 +68,7 @@ func TestFailures(t *testing.T) {
 		{Failure{Name: "two"}, "", 0},
 		{Failure{Part: "other", Name: "three", Why: strings.Repeat("no\n", 99)}, "\nfailed: three\n    no\n", 5 + FailureLines},
 		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines},
+		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines/2},
 		{Failure{Name: "five", Case: failed("a/b/stream/x/z", "x")}, "", 0},
 		{Failure{Name: "six", Case: failed("a/b/stream/x/z", "z")}, "\nfailed: six\n    z does not answer in time\n", 7 + ExampleLines/2},
 	} {

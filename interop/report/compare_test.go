@@ -35,6 +35,7 @@ func TestCompare(t *testing.T) {
 		{"mended-in-part", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.UnexpectedPass, Findings: leak[:1]}},
 		{"broke-in-part", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.UnexpectedPass, Findings: leak[:1]}},
 		{"known", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
+		{"forged", scenario.Result{Verdict: "pass\n::error::forged"}, scenario.Result{}}, // its line breaks are escaped
 		{"new", scenario.Result{}, scenario.Result{Verdict: scenario.Pass}},
 		{"new-red", scenario.Result{}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
 		{"new-known", scenario.Result{}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
@@ -62,7 +63,8 @@ other: learned: unsupported, then pass
 other: less: fail answer@x leak@x, then fail leak@x
 other: mended-in-part: expected answer@x leak@x, then unexpected pass leak@x
 other: known: fail answer@x leak@x, then expected answer@x leak@x
-3 the same, 9 worse, 1 better, 5 other, 3 new
+other: forged: pass\n::error::forged, then missing
+3 the same, 9 worse, 1 better, 6 other, 3 new
 `
 	c := Compare(old, new)
 	var got bytes.Buffer
@@ -73,17 +75,7 @@ other: known: fail answer@x leak@x, then expected answer@x leak@x
 		t.Errorf("on a full device: got %v, want %v", err, errFull)
 	}
 	got.Reset()
-	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "17 the same, 0 worse, 0 better, 0 other, 0 new") {
+	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "18 the same, 0 worse, 0 better, 0 other, 0 new") {
 		t.Errorf("%v, got %s", err, &got)
-	}
-}
-
-// A report cannot make compare print a line of its own.
-func TestCompareWithHostileVerdict(t *testing.T) {
-	old := &Report{Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: "pass\n::error::forged"}}}
-	var b bytes.Buffer
-	err := Compare(old, &Report{}).Console(&b)
-	if err != nil || strings.Contains(b.String(), "\n::") || !strings.Contains(b.String(), "forged") {
-		t.Errorf("%v, got %s", err, &b)
 	}
 }

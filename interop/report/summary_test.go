@@ -138,32 +138,6 @@ func TestCodeMarkdown(t *testing.T) {
 	}
 }
 
-// Expected findings of a case that also has an unexpected one are no cause, and no fault of their peer.
-// Older reports do not mark them.
-func TestExpectedFindingsAreNoCauses(t *testing.T) {
-	r := &Report{Totals: Totals{Fail: 1}, Peers: []Peer{{Name: "x"}, {Name: "y"}}, Cases: []scenario.Result{{
-		Name: "a/b/stream/x/y", Verdict: scenario.Fail,
-		Findings: []scenario.Finding{
-			{Check: scenario.CheckAnswer, Peer: "x", Text: "known", Expected: true},
-			{Check: scenario.CheckCloexec, Peer: "y", Text: "new"},
-		},
-	}}}
-	check := func(want string, faults int) {
-		t.Helper()
-		var causes []string
-		for _, c := range r.Causes() {
-			causes = append(causes, c.What+": "+c.Found())
-		}
-		table := r.CauseTable(func(scenario.Result) string { return "" })
-		if got := strings.Join(causes, ", "); got != want || strings.Count(table, " in 1 of 1 case.") != faults {
-			t.Errorf("got %s, want %d peers at fault in\n%s", got, faults, table)
-		}
-	}
-	check("cloexec@y: new", 1)
-	r.Cases[0].Findings[0].Expected = false
-	check("answer@x: known, cloexec@y: new", 2)
-}
-
 // Annotations are at most ten workflow commands, one per line.
 func TestAnnotationsWithHostileText(t *testing.T) {
 	form := regexp.MustCompile(`^::error (?:file=[^:,\r\n]+,line=[0-9]+,)?title=[^:,\r\n]+::[^\r\n]*\n$`)
