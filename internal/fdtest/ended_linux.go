@@ -1,9 +1,9 @@
 package fdtest
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/scm-rights/scm/internal/procfs"
 )
@@ -22,9 +22,5 @@ func Ended(pid int) bool {
 // WaitEnded waits until Ended reports true.
 func WaitEnded(t testing.TB, pid int) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !Ended(pid); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("process %d has not ended within a minute", pid)
-		}
-	}
+	Eventually(t, fmt.Sprintf("process %d has not ended within a minute", pid), func() bool { return Ended(pid) })
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,16 +44,11 @@ func TestEnded(t *testing.T) {
 	fdtest.Must(t, err)
 	fdtest.Must(t, cmd.Start())
 	pid := cmd.Process.Pid
-	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the main thread has not ended within a minute")
-		}
+	fdtest.Eventually(t, "the main thread has not ended within a minute", func() bool {
 		status, err := procfs.ReadStatus(pid)
 		fdtest.Must(t, err)
-		if status.HasEnded() {
-			break
-		}
-	}
+		return status.HasEnded()
+	})
 	if fdtest.Ended(pid) {
 		t.Error("Ended is true while a thread waits for standard input")
 	}

@@ -1,0 +1,16 @@
+package fdtest
+
+import (
+	"testing"
+	"time"
+)
+
+// Eventually waits until a condition holds. If it does not within a minute, Eventually ends the test with the failure.
+func Eventually(t testing.TB, failure string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatal(failure)
+		}
+	}
+}
