@@ -150,12 +150,15 @@ func (s pasteShell) paste(block string) string {
 }
 
 // processes returns the shell and all processes that it started, with their arguments.
-func (s pasteShell) processes() map[int]string {
+func (s pasteShell) processes() map[int]string { return processesWith(s.mark) }
+
+// processesWith returns the processes with this variable in their environment, and their arguments.
+func processesWith(variable string) map[int]string {
 	GinkgoHelper()
 	found := map[int]string{}
 	for _, file := range ok(filepath.Glob("/proc/[0-9]*/environ")) {
 		text, err := os.ReadFile(file)
-		if err != nil || !strings.Contains("\x00"+string(text), "\x00"+s.mark+"\x00") {
+		if err != nil || !strings.Contains("\x00"+string(text), "\x00"+variable+"\x00") {
 			continue // it belongs to another user or has ended
 		}
 		pid := ok(strconv.Atoi(strings.Split(file, "/")[2]))

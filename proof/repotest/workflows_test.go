@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -211,16 +210,9 @@ case $1 in build) printf '#!/bin/sh\necho "$@"\n' >build/runtests; chmod +x buil
 			Expect(os.Chmod(tree+"/bin/make", 0o700)).To(Succeed())
 			Expect(os.Chmod(tree+"/bin/go", 0o700)).To(Succeed())
 			marker := "CI_TOYS=" + tree
-			left := func() (pids []int) {
-				for _, file := range ok(filepath.Glob("/proc/[0-9]*/environ")) {
-					if environment, _ := os.ReadFile(file); bytes.Contains(environment, []byte(marker)) { // empty in a zombie
-						pids = append(pids, ok(strconv.Atoi(filepath.Base(filepath.Dir(file)))))
-					}
-				}
-				return pids
-			}
+			left := func() map[int]string { return processesWith(marker) }
 			DeferCleanup(func() {
-				for _, pid := range left() {
+				for pid := range left() {
 					_ = unix.Kill(pid, unix.SIGKILL)
 				}
 			})
