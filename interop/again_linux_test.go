@@ -15,7 +15,6 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
-	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -58,8 +57,7 @@ func TestFailFast(t *testing.T) {
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Fail || !errors.Is(o.Cut, errFailFast) {
 		t.Errorf("got %+v and %v, want a second case that fails and ends the run", o.Results, o.Cut)
 	}
-	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
-	fdtest.Must(t, errors.Join(err...))
+	x := expecting(t, "** crash@x why")
 	if o := Run(context.Background(), cases, x, Options{FailFast: true}); len(o.Results) != len(cases) || o.Cut != nil {
 		t.Errorf("what is expected ends the run: %d results, %v", len(o.Results), o.Cut)
 	}
@@ -73,8 +71,7 @@ func TestMaxHangs(t *testing.T) {
 	s := mustParse(t, passOne)
 	silent := []scenario.Case{onStream(s, self, mute), onStream(s, mute, self), onStream(s, mute, mute), onStream(s, self, self)}
 	alternating := []scenario.Case{onStream(s, self, halfMute), onStream(s, halfMute, self), onStream(s, self, halfMute), onStream(s, halfMute, self)}
-	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{mute}, nil, self)
-	fdtest.Must(t, errors.Join(err...))
+	x := expecting(t, "** hang@x why")
 	const fail, none, pass, known = scenario.Fail, scenario.NotRun, scenario.Pass, scenario.Expected
 	for name, c := range map[string]struct {
 		cases []scenario.Case
@@ -97,13 +94,6 @@ func TestMaxHangs(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
-}
-
-func mustPattern(t *testing.T, text string) expected.Pattern {
-	t.Helper()
-	p, err := expected.ParsePattern(text)
-	fdtest.Must(t, err)
-	return p
 }
 
 // The peer at fault does not depend on which other cases are run: each peer is also run opposite
@@ -139,8 +129,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	runWith := func(p *scenario.Peer) scenario.Result {
-		x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
-		fdtest.Must(t, errors.Join(err...))
+		x := expecting(t, "** hang@x why")
 		return Run(context.Background(), []scenario.Case{onStream(s, self, p)}, x, Options{Timeout: time.Hour}).Results[0]
 	}
 	if r := runWith(hang); r.Verdict != scenario.Expected {

@@ -21,6 +21,14 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 	return s
 }
 
+// expecting returns the expected failures of a list with this line.
+func expecting(t *testing.T, line string) *scenario.Expectations {
+	t.Helper()
+	list, err := scenario.ParseExpectations("file", []byte(line))
+	fdtest.Must(t, err)
+	return &scenario.Expectations{List: list}
+}
+
 func onStream(s *scenario.Scenario, a, b *scenario.Peer) scenario.Case {
 	return scenario.Case{Scenario: s, Type: "stream", A: a, B: b}
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -37,8 +35,7 @@ func TestRecord(t *testing.T) {
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
-	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "gone", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
-	fdtest.Must(t, errors.Join(err...))
+	x := expecting(t, "** crash@gone why")
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, hang), onStream(s, self, gone)}
 	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: fakeRecorder})
 	without := Run(context.Background(), cases, x, Options{Timeout: deadline})
