@@ -160,8 +160,7 @@ func TestInheritedSocket(t *testing.T) {
 
 // Wrong sockets are reported.
 func TestInheritedSocketRejected(t *testing.T) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	fdtest.Must(t, err)
+	pair := socketPair(unix.SOCK_SEQPACKET)
 	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: filepath.Join(fdtest.ShortDir(t), "socket")}), unix.Listen(listener, 1))
@@ -226,8 +225,7 @@ func TestSendToSSH(t *testing.T) {
 
 // libfuse receives what a mount helper sends over _FUSE_COMMFD as the help text says.
 func TestSendAsMountHelper(t *testing.T) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	fdtest.Must(t, err)
+	pair := socketPair(unix.SOCK_STREAM)
 	socket, end := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "other end")
 	defer socket.Close()
 	defer end.Close()

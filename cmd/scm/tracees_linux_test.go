@@ -164,17 +164,23 @@ var tracees = map[string]func() error{
 	},
 }
 
+// socketPair returns two connected sockets of this type.
+func socketPair(socketType int) [2]int {
+	p, err := unix.Socketpair(unix.AF_UNIX, socketType|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 // pass sends the descriptor of standard input to itself, and receives it.
 func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_SEQPACKET)
 	if err := send(p[0], &scm.Message{Buffers: [][]byte{payload}, FDs: []int{0}}, 0); err != nil {
 		return err
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
-	err = scm.Recv(p[1], &m, 0)
+	err := scm.Recv(p[1], &m, 0)
 	m.Close()
 	return err
 }
@@ -192,10 +198,7 @@ func passSecret(send func(sock int, m *scm.Message, flags int) error) error {
 // passUnset passes a descriptor with each of the four calls. Whatever the kernel ignores has the value unset. recvmmsg
 // has a second header, for which there is no message. flags is the msg_flags of sendmmsg.
 func passUnset(unset byte, flags int32) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_SEQPACKET)
 	control := unix.UnixRights(0)
 	for i := unix.CmsgLen(4); i < len(control); i++ {
 		control[i] = unset
@@ -232,10 +235,7 @@ func leakDeleted() error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_STREAM)
 	_, sent := scm.WriteFD(p[0], []byte{0}, int(f.Fd()))
 	_, _, received := scm.ReadFD(p[1], []byte{0})
 	return errors.Join(sent, received, f.Close())
@@ -244,10 +244,7 @@ func leakDeleted() error {
 // receiveTwo receives the descriptor of standard input and one for /dev/null, and leaves one or both of them
 // open, without close-on-exec.
 func receiveTwo(leaked, flags int) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_SEQPACKET)
 	null, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -279,8 +276,7 @@ func clients() error {
 		cmd := reexec.Command("serve", os.Args[1:]...)
 		var ends []int
 		for range connections {
-			p, failed := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			err = errors.Join(err, failed)
+			p := socketPair(unix.SOCK_STREAM)
 			ends = append(ends, p[0])
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(p[1]), "socket"))
 		}
@@ -318,15 +314,12 @@ func serve() error {
 
 // sendAtOnce sends without waiting, into a socket that may be full.
 func sendAtOnce(full bool) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_STREAM | unix.SOCK_NONBLOCK)
 	for full {
 		_, err := unix.Write(p[0], make([]byte, 1<<16))
 		full = err == nil
 	}
-	err = scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{0}}, unix.MSG_DONTWAIT)
+	err := scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{0}}, unix.MSG_DONTWAIT)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		return err
 	}
@@ -336,10 +329,7 @@ func sendAtOnce(full bool) error {
 // timed receives messages with a timestamp, sends its process ID by UDP, and receives with a timeout. The
 // bytes of all three differ from run to run.
 func timed() error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_SEQPACKET)
 	udp, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -382,11 +372,7 @@ func receiveWithTimeout(p [2]int, calls int, limit time.Duration) error {
 
 // receiveWithin receives with a timeout.
 func receiveWithin(limit time.Duration) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	return receiveWithTimeout(p, 1, limit)
+	return receiveWithTimeout(socketPair(unix.SOCK_SEQPACKET), 1, limit)
 }
 
 type mmsghdr struct {
@@ -396,16 +382,13 @@ type mmsghdr struct {
 
 // receiveAtOnce receives without waiting, with or without a byte to receive.
 func receiveAtOnce(there bool) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+	p := socketPair(unix.SOCK_STREAM)
 	if there {
 		if _, err := unix.Write(p[0], []byte{0}); err != nil {
 			return err
 		}
 	}
-	_, _, _, _, err = unix.Recvmsg(p[1], make([]byte, 1), nil, unix.MSG_DONTWAIT)
+	_, _, _, _, err := unix.Recvmsg(p[1], make([]byte, 1), nil, unix.MSG_DONTWAIT)
 	if err == unix.EAGAIN {
 		return nil
 	}
