@@ -48,7 +48,7 @@ find "$home/cache" -type d -exec chown "$uid:$uid" {} +
 
 # Not CI: this user has no C compiler, and the tests that need one are to be skipped.
 keep=()
-for name in SLOW TMPDIR ${!SCM_@} GOGC SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
+for name in SLOW TMPDIR ${!SCM_@} SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy; do
 	[ -z "${!name-}" ] || keep+=("$name=${!name}")
 done
 status=0
@@ -56,6 +56,6 @@ status=0
 	cd "$home/scm"
 	exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all env -i "${keep[@]}" HOME="$home" \
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
-		GOFLAGS="-ldflags=-w -modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
+		GOFLAGS="${GOFLAGS-} -modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
 ) || status=$?
 exit "$status"

@@ -69,9 +69,7 @@ func (r *run) environment(p *running, tmp, records string) []string {
 	env := slices.DeleteFunc(r.environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
 	env = append(env, "TMPDIR="+tmp)
 	if len(p.Packages) > 0 {
-		// Less garbage collection makes the compiler faster. For the tests, -exec unsets GOGC. Leaving out debugging
-		// information makes the linker faster, also for the programs that tests build.
-		env = append(env, testrecord.Variable+"="+records, "GOGC=400", "GOFLAGS=-ldflags=-w "+goEnv("GOFLAGS"))
+		env = append(env, testrecord.Variable+"="+records, goFlags())
 		// The part partners, which has built them, has added the user's own.
 		if r.noC == "" && slices.ContainsFunc(r.parts, func(o *running) bool { return o.Name == "partners" }) {
 			root, _ := os.Getwd()
@@ -79,6 +77,12 @@ func (r *run) environment(p *running, tmp, records string) []string {
 		}
 	}
 	return append(env, p.Env...)
+}
+
+// goFlags returns a GOFLAGS with which the go command compiles faster, also the programs that tests build: the compiler
+// and the linker collect garbage less often, and the programs have no debugging information.
+func goFlags() string {
+	return "GOFLAGS='-toolexec=/usr/bin/env GOGC=400' -ldflags=-w " + goEnv("GOFLAGS")
 }
 
 // timeLimit is the time limit for the tests of a package. If they take longer, go test prints the stacks.
@@ -110,11 +114,12 @@ func (r *run) goTest(p *running, packages []string) []string {
 		command = append(command, "-C", p.Dir)
 	}
 	command = append(command, "-json", "-count=1", fmt.Sprint("-timeout=", fdtest.Limit(timeLimit)), "-vet=off", "-p="+strconv.Itoa(2*runtime.NumCPU()))
-	run := os.Expand(p.Exec, func(name string) string {
-		path, _ := filepath.Abs(map[string]string{"ROOT": ".", "KERNEL": os.Getenv("KERNEL")}[name])
-		return path
-	})
-	command = append(command, "-exec="+strings.TrimSpace("env -u GOGC "+run))
+	if p.Exec != "" {
+		command = append(command, "-exec="+os.Expand(p.Exec, func(name string) string {
+			path, _ := filepath.Abs(map[string]string{"ROOT": ".", "KERNEL": os.Getenv("KERNEL")}[name])
+			return path
+		}))
+	}
 	if p.Tags != "" {
 		command = append(command, "-tags="+p.Tags)
 	}

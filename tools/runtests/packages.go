@@ -30,7 +30,7 @@ func (r *run) packagesOf(p *running) (all []*goPackage, err error) {
 	cmd := exec.CommandContext(r.ctx, goCommand)
 	cmd.Env = append(r.environ(), p.Env...)
 	if p.asUser() != "" {
-		cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOGC=400")
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0", goFlags())
 		args = append(args, "-export", "-trimpath", "-deps")
 	}
 	if p.Tags != "" {

@@ -27,7 +27,7 @@ var toys = map[string]string{
 	"ginkgo/go.mod": "module github.com/onsi/ginkgo/v2\n\ngo 1.24\n",
 	"ginkgo/a.go":   "package ginkgo\n",
 	"good/a_test.go": "package a\nimport (\"os\"; \"testing\")\n" +
-		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\") + os.Getenv(\"GOGC\"); f != \"-ldflags=-w -trimpath\" { t.Error(f) } }\n",
+		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\") + os.Getenv(\"GOGC\"); f != \"'-toolexec=/usr/bin/env GOGC=400' -ldflags=-w -trimpath\" { t.Error(f) } }\n",
 	"red/a_test.go":     "package a\nimport \"testing\"\nfunc TestRed(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { t.Error(\"one is not two\") }) }\n",
 	"panics/a_test.go":  "package a\nimport \"testing\"\nfunc TestPanic(t *testing.T) { panic(\"oh\") }\nfunc TestNext(t *testing.T) {}\n",
 	"exits/a_test.go":   "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
