@@ -35,7 +35,7 @@ func NewHTTP() *http.Server {
 // with the same path.
 type Server struct {
 	handover.Config
-	HTTP *http.Server // of NewHTTP. With a TLSConfig, it serves TLS on the last listener
+	HTTP *http.Server // of NewHTTP
 
 	// Prepare returns the listeners.
 	Prepare func(ctx context.Context, p *handover.Process) ([]net.Listener, error)
@@ -72,14 +72,8 @@ func (s *Server) Run(path string) (err error) {
 		_ = server.Drain(limited)
 	}()
 	served := make(chan error)
-	for i, l := range listeners {
-		go func() {
-			if s.HTTP.TLSConfig != nil && i == len(listeners)-1 {
-				served <- server.ServeTLS(l, "", "")
-			} else {
-				served <- server.Serve(l)
-			}
-		}()
+	for _, l := range listeners {
+		go func() { served <- server.Serve(l) }()
 	}
 	for range listeners {
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
