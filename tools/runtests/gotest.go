@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,13 +99,15 @@ func (t *tail) String() string {
 	return strings.TrimRight(strings.Join(t.first, "")+middle+strings.Join(t.last, ""), "\n")
 }
 
+// A marker is a line in the output that repeats what another event reports.
+var marker = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) `)
+
 // take adds an event to the package.
 func (p *goPackage) take(e event) {
 	t := p.at(e.Test)
 	switch e.Action {
 	case "output":
-		// These lines repeat what the other events report.
-		if !strings.HasPrefix(e.Output, "=== ") {
+		if !marker.MatchString(e.Output) {
 			t.output.add(e.Output)
 		}
 	case "start", "run":
