@@ -9,10 +9,10 @@
 //
 // It reads test results from go test -json, from the records of internal/testrecord, and from TAP. Each part has its
 // own process group, log in RESULTS, and TMPDIR, which is removed at the end. Every ten seconds, runtests prints the
-// progress of the parts. It prints the first failures of each part when their package ends, but only the first case of
-// each cause, and the table of partners once all specs with them have run. At the end, it prints the counts of each
-// part, what failed, was skipped or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for
-// JUnit, PLAN.xml to RESULTS, which is build/test unless the environment sets it.
+// progress of the parts. It prints the first failures of each part soon, but only the first case of each cause, and the
+// table of partners once all specs with them have run. At the end, it prints the counts of each part, what failed, was
+// skipped or is missing, and `N passed, N failed, N skipped`. It writes PLAN.json and, for JUnit, PLAN.xml to RESULTS,
+// which is build/test unless the environment sets it.
 //
 // runtests sends each SIGINT, SIGTERM or SIGHUP to every part. Twenty seconds after the first, it kills the parts. It
 // prints the results so far in any case. If nothing reads its output, as in make test | head, it sends SIGTERM to the

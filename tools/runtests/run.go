@@ -45,7 +45,7 @@ type running struct {
 	begun, ended, cut bool
 	skipped           string // why it did not run
 	packages          map[string]*goPackage
-	names             []string // of the packages, sorted
+	names             []string // of the packages, in the order of the patterns
 	tap               tapReader
 	output            tail   // outside of packages
 	failure           string // how the command failed

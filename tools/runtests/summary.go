@@ -145,7 +145,7 @@ func (s *summary) print(w io.Writer) int {
 		fmt.Fprintf(w, "skipped: %s\n", skip)
 	}
 	if slices.Sort(missing); len(missing) > 0 {
-		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs the tools)\n", strings.Join(slices.Compact(missing), ", "))
+		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs most tools)\n", strings.Join(slices.Compact(missing), ", "))
 	}
 	if sentence != "" {
 		fmt.Fprintln(w, sentence)
