@@ -10,14 +10,6 @@ import (
 	"github.com/scm-rights/scm/internal/testrecord"
 )
 
-// Must ends the test if there is an error.
-func Must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Compiler is how records call a missing C compiler, whatever its name is.
 const Compiler = "C compiler"
 
