@@ -408,7 +408,7 @@ func TestDrainEndsIdleConnectionsWhenCtxIsDone(t *testing.T) {
 	<-called
 }
 
-// Hijacked connections are the handler's. RegisterOnShutdown tells it when the others are closed.
+// Hijacked connections belong to their handler, which learns from RegisterOnShutdown when the others are closed.
 func TestDrainDoesNotWaitForHijackedConnections(t *testing.T) {
 	hijacked := make(chan net.Conn, 1)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

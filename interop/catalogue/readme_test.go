@@ -69,7 +69,7 @@ func TestReadmeListsChecks(t *testing.T) {
 	}
 }
 
-// The complete examples in the pages can be parsed. Those of existing scenarios are up to date.
+// The complete examples in the pages can be parsed. The examples of existing scenarios are up to date.
 func TestReadmeExamples(t *testing.T) {
 	example := regexp.MustCompile(`(?m)^    # .*\n(?:(?:    .*)?\n)*`)
 	for page, want := range map[string]bool{peerPage: false, kernelPage: true} {
