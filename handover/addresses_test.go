@@ -23,7 +23,7 @@ import (
 // bind calls Listen or ListenPacket, and returns the socket, its address and the number of its inode.
 func bind(t *testing.T, p *Process, name, network, address string) (l io.Closer, at net.Addr, inode uint64) {
 	t.Helper()
-	if network == "unixgram" {
+	if network == "unixgram" || strings.HasPrefix(network, "udp") {
 		c, err := p.ListenPacket(patient(t), name, network, address)
 		if err != nil {
 			t.Fatal(err)

@@ -116,9 +116,33 @@ func (in *inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 	ip := a.AddrPort().Addr().Unmap()
 	if at.Addr().IsUnspecified() {
 		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
-		return ip.IsUnspecified() && (!in.passed || asked)
+		return ip.IsUnspecified() && (!in.passed || asked) // fit compares those of the service manager
 	}
 	return ip == at.Addr()
+}
+
+// fit reports how well a socket of the service manager serves the clients of a network: 2 if it accepts the same
+// versions of IP as a new socket would, 1 if the network can use it, and 0 if it refuses clients of that network. For
+// what a predecessor has passed, and for anything that is not an IP socket, it returns 2.
+func (in *inherited) fit(network string) int {
+	if in.passed {
+		return 2
+	}
+	bound, ok := in.bound().(interface{ AddrPort() netip.AddrPort })
+	if !ok {
+		return 2
+	}
+	only6 := false
+	_ = withFD(in.file, func(fd int) error { only6 = sys.OnlyIPv6(fd); return nil })
+	v4, v6 := !only6, bound.AddrPort().Addr().Unmap().Is6()
+	want4, want6 := !strings.HasSuffix(network, "6"), !strings.HasSuffix(network, "4")
+	switch {
+	case v4 == want4 && v6 == want6:
+		return 2
+	case want4 && want6, want4 && v4, want6 && v6:
+		return 1
+	}
+	return 0
 }
 
 // bound returns the address that a socket is bound to, or nil if it is not a socket of package net.

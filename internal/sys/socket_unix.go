@@ -86,6 +86,12 @@ func Listening(fd int) (bool, error) {
 	return on != 0, os.NewSyscallError("getsockopt", socketError(fd, err))
 }
 
+// OnlyIPv6 reports whether a socket accepts IPv6, but not IPv4.
+func OnlyIPv6(fd int) bool {
+	on, _ := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+	return on != 0
+}
+
 func Nonblock(fd int) (bool, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	return flags&unix.O_NONBLOCK != 0, os.NewSyscallError("fcntl", err)
