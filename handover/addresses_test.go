@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,13 +57,72 @@ func TestBoundAsksOnce(t *testing.T) {
 
 // Clients may reach a socket in a directory that this process may not search.
 func TestIsLostWithoutPermission(t *testing.T) {
-	s := socket{Network: "unix", Address: []byte(socketPath(t)), Created: true, FileID: sys.FileID{Device: "1", Inode: "1"}}
+	path := socketPath(t)
+	in := &inherited{socket: socket{Created: true, FileID: sys.FileID{Device: "1", Inode: "1"}}}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer func() { _ = unix.Setfsuid(os.Geteuid()) }()
-	err := errors.Join(os.Chmod(filepath.Dir(s.path()), 0), unix.Setfsuid(nobody))
-	if err != nil || s.isLost() {
+	err := errors.Join(os.Chmod(filepath.Dir(path), 0), unix.Setfsuid(nobody))
+	if err != nil || in.isLost(path) {
 		t.Error("it cannot know", err)
+	}
+}
+
+// RuntimeDirectory= in a service removes the file of its socket unit. A new file is another server's, as far as this
+// process can know, and in a container the directory need not exist.
+func TestPathOfAUnitsSocketIsGone(t *testing.T) {
+	remove := func(path string) error { return os.Remove(path) }
+	for _, c := range []struct {
+		what   string
+		change func(path string) error
+		lost   bool
+	}{
+		{"as it was", func(string) error { return nil }, false},
+		{"removed", remove, true},
+		{"a regular file", func(path string) error { return errors.Join(remove(path), os.WriteFile(path, nil, 0o600)) }, true},
+		{"another socket", func(path string) error {
+			_ = remove(path)
+			l, err := net.Listen("unix", path)
+			t.Cleanup(func() { _ = l.Close() })
+			return err
+		}, false},
+		{"no directory", func(path string) error { return os.RemoveAll(filepath.Dir(path)) }, false},
+	} {
+		for _, network := range []string{"unix", "unixgram"} {
+			control, path := socketPath(t), filepath.Join(fdtest.ShortDir(t), "web")
+			made, _, _ := bind(t, start(t, Config{}, path+".unit"), "web", network, path)
+			f := must(made.(interface{ File() (*os.File, error) }).File())
+			if err := c.change(path); err != nil {
+				t.Fatal(err)
+			}
+			for generation := range 2 {
+				var log logged
+				p := start(t, Config{Logger: log.logger()}, control)
+				if generation == 0 {
+					passes(p, "web", f)
+				}
+				_, _, _ = bind(t, p, "web", network, path)
+				ready(t, p)
+				if lost := log.has("WARN handover: clients cannot reach a received socket")(); lost != c.lost {
+					t.Errorf("%s, %s, generation %d: logged %v", c.what, network, generation+1, lost)
+				}
+			}
+		}
+	}
+}
+
+// The successor knows only the path that it asks for, where Config.Listen of the first process has created no socket.
+func TestPathOfConfigListenIsNotGone(t *testing.T) {
+	var log logged
+	config := Config{Logger: log.logger(), Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, network, address+".elsewhere")
+	}}
+	a := start(t, config, socketPath(t))
+	listen(t, a, "web", "unix", a.path+".web")
+	ready(t, a)
+	listen(t, start(t, config, a.path), "web", "unix", a.path+".web")
+	if log.has("cannot reach a received socket")() {
+		t.Errorf("%q", log.lines)
 	}
 }
 

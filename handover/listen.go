@@ -96,8 +96,6 @@ func (p *Process) obtain(ctx context.Context, want socket, packets bool) (made n
 		if made, have, err = p.create(ctx, want, packets); err != nil {
 			return nil, p.explain(want, err)
 		}
-	case have.isLost():
-		p.logger.Warn("handover: clients cannot reach a received socket, because its path does not lead to it", "name", have.Name, "path", have.path())
 	}
 	o := newOffered(have, made)
 	if found { // until Ready, the predecessor needs the file
@@ -168,6 +166,9 @@ func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, pa
 			}
 			p.mu.Unlock()
 			if taken {
+				if path := string(want.Address); in.isLost(path) {
+					p.logger.Warn("handover: clients cannot reach a received socket, because its path, as seen from this process, does not lead to it", "name", want.Name, "path", path)
+				}
 				_ = in.file.Close() // made has a duplicate
 				return made, have, nil
 			}

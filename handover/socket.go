@@ -51,12 +51,6 @@ func (want socket) path() string {
 	return ""
 }
 
-// isLost reports whether the socket's path no longer leads to it. Without permission to know, it returns false.
-func (want socket) isLost() bool {
-	info, err := os.Stat(want.path()) // clients follow a symbolic link
-	return want.FileID != sys.FileID{} && !errors.Is(err, os.ErrPermission) && sys.FileIDOf(info, err) != want.FileID
-}
-
 // samePath reports whether two paths lead to the same name in the same directory.
 func samePath(a, b string) bool {
 	if a == b {
@@ -167,6 +161,28 @@ func (in *inherited) bound() net.Addr {
 		in.at.Store(at)
 	}
 	return at
+}
+
+// isLost reports whether path, as seen from this process, does not lead to the Unix socket with this path. Without
+// permission to know, it returns false.
+func (in *inherited) isLost(path string) bool {
+	if !filepath.IsAbs(path) {
+		return false
+	}
+	info, err := os.Stat(path) // clients follow a symbolic link
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return false
+	case in.FileID != sys.FileID{}:
+		return sys.FileIDOf(info, err) != in.FileID
+	}
+	bound := in.bound()
+	if in.Created || bound == nil || !samePath(bound.String(), path) { // Config.Listen may have chosen another path
+		return false
+	}
+	dir, _ := filepath.Split(path)
+	_, elsewhere := os.Stat(dir) // in a container, the service manager's paths may lead nowhere
+	return elsewhere == nil && (errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Type() != os.ModeSocket)
 }
 
 // An inherited is a socket or file that this process has received.
