@@ -46,30 +46,47 @@ func (f *pidFile) change(ctx context.Context, apply func(ctx context.Context) er
 	}
 }
 
+// isOwn reports whether the file names this process.
+func (f *pidFile) isOwn() (bool, error) {
+	text, err := os.ReadFile(f.path)
+	return strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()), err
+}
+
 // write makes the file name this process. Readers see the old content or the new one.
-func (f *pidFile) write(ctx context.Context) error {
+func (f *pidFile) write(ctx context.Context) error { return f.change(ctx, f.replace) }
+
+// restore is like write, but leaves the file as it is if it already names this process, which may no longer be able to
+// write it.
+func (f *pidFile) restore(ctx context.Context) error {
 	return f.change(ctx, func(ctx context.Context) error {
-		dir, name := filepath.Split(f.path)
-		temp, err := createTemp(dir, name+".*")
-		if err != nil {
-			return err
+		if own, _ := f.isOwn(); own {
+			return nil
 		}
-		_, err = fmt.Fprintln(temp, os.Getpid())
-		if err = errors.Join(err, temp.Chmod(0o644), temp.Close(), ctx.Err()); err == nil {
-			err = os.Rename(temp.Name(), f.path)
-		}
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-		return err
+		return f.replace(ctx)
 	})
+}
+
+func (f *pidFile) replace(ctx context.Context) error {
+	dir, name := filepath.Split(f.path)
+	temp, err := createTemp(dir, name+".*")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(temp, os.Getpid())
+	if err = errors.Join(err, temp.Chmod(0o644), temp.Close(), ctx.Err()); err == nil {
+		err = os.Rename(temp.Name(), f.path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
 }
 
 // remove removes the file if it names this process.
 func (f *pidFile) remove() {
 	err := f.change(context.Background(), func(ctx context.Context) error {
-		text, err := os.ReadFile(f.path)
-		if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) && ctx.Err() == nil {
+		own, err := f.isOwn()
+		if own && ctx.Err() == nil {
 			err = os.Remove(f.path)
 		}
 		return err

@@ -119,6 +119,29 @@ func TestPIDFileWithoutAResponse(t *testing.T) {
 	}
 }
 
+// A process that can no longer write the file logs that only if a successor, which gave up, has changed the file.
+func TestPIDFileThatCannotBeRestored(t *testing.T) {
+	defer func() { createTemp = os.CreateTemp }()
+	for _, changed := range []bool{false, true} {
+		createTemp = os.CreateTemp
+		var log logged
+		a := startReady(t, Config{PIDFile: socketPath(t), Logger: log.logger()})
+		createTemp = func(string, string) (*os.File, error) { return nil, syscall.EACCES }
+		s := successorOf(t, a.path)
+		s.takesOver("")
+		if changed {
+			if err := os.WriteFile(a.pidFile.path, []byte("1\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		s.close()
+		eventually(t, "the attempt has failed", log.has("did not take over"))
+		if logged := log.has("cannot write or remove the PID file")(); logged != changed {
+			t.Errorf("changed: %v, logged: %v", changed, logged)
+		}
+	}
+}
+
 // The successor gives up after go. When Close is called then, the predecessor no longer writes. No file remains.
 func TestCloseWhileAnAttemptFails(t *testing.T) {
 	defer func(limit time.Duration) { pidFileTime = limit }(pidFileTime)
@@ -137,6 +160,9 @@ func TestCloseWhileAnAttemptFails(t *testing.T) {
 	<-writes
 	s := successorOf(t, path)
 	s.takesOver("")
+	if err := os.Remove(path + ".pid"); err != nil { // as one that cannot serve does
+		t.Error(err)
+	}
 	s.close()
 	<-writes
 	closes := inBackground(a.Close)

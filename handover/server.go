@@ -288,7 +288,7 @@ func (p *Process) resume(a *attempt, reason error) {
 	p.mu.Unlock()
 	a.peer.abort(reason)
 	if from == told {
-		p.pidFile.log(p.pidFile.write(p.ending)) // the successor may have written it
+		p.pidFile.log(p.pidFile.restore(p.ending)) // the successor may have written it
 	}
 }
 
