@@ -185,8 +185,9 @@ type Config struct {
 	// process could not take over (at level Info if Upgrade returns the reason). At level Debug, it records why this
 	// process took no sockets from the service manager. The attribute pid is the other process, or this one when it
 	// serves, and 0 if it is not known. The attribute generation is 1 for the first process, 2 for its successor, and
-	// so on. Other attributes are duration, err, path (of a Unix socket), name, names (of sockets) and manager (the
-	// service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
+	// so on. Other attributes are duration, err, path (of a Unix socket), name, names and addresses (of sockets, each
+	// with its network) and manager (the service manager's address). A handler must not call Ready, Close, Fail or
+	// Upgrade.
 	Logger *slog.Logger
 }
 

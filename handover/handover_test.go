@@ -771,7 +771,8 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 		t.Error("a socket that was not used is open")
 		_ = conn.Close()
 	}
-	const want = "WARN handover: closed received sockets that Listen, ListenPacket and File have not returned names=[web] "
+	want := "WARN handover: closed received sockets that Listen, ListenPacket and File have not returned" +
+		" names=[web] addresses=[tcp " + addresses[0] + "] "
 	if !log.has(want)() { // not the socket that Listen returned as "second"
 		t.Errorf("%q", log.lines)
 	}

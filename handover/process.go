@@ -151,8 +151,9 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	control, received := p.server.control, p.succession
 	p.succession = succession{}
 	p.mu.Unlock()
+	addresses := received.addresses()
 	if closed := received.release(); len(closed) > 0 {
-		p.logger.Warn("handover: closed received sockets that Listen, ListenPacket and File have not returned", "names", closed)
+		p.logger.Warn("handover: closed received sockets that Listen, ListenPacket and File have not returned", "names", closed, "addresses", addresses)
 	}
 	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if control != nil {

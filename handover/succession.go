@@ -38,6 +38,21 @@ func (s *succession) take(is func(*inherited) bool) (f *os.File) {
 	return f
 }
 
+// addresses returns the networks and addresses of the sockets that have not been used.
+func (s *succession) addresses() (list []string) {
+	for _, in := range s.inherited {
+		if in.isFile() {
+			continue
+		}
+		if at := in.bound(); at != nil {
+			list = append(list, at.Network()+" "+at.String())
+		} else {
+			list = append(list, "unknown") // not a socket of package net
+		}
+	}
+	return list
+}
+
 // release closes what has not been used, and returns the names of the sockets. The Process's mu must not be held,
 // because a file system may not respond.
 func (s *succession) release() (closed []string) {
