@@ -162,7 +162,9 @@ type Config struct {
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
 	// socket options. It must then also set the mode of Unix sockets. If Listen is nil, Process.Listen uses scm.Listen
-	// for Unix sockets, which replaces a stale file, and net.ListenConfig for others.
+	// for Unix sockets, which replaces a stale file, and net.ListenConfig for others. A function that sets options of
+	// TCP is called for Unix sockets too. For these, it should return the UnixListener of [scm.Config.Listen]: with that
+	// of package net, a stale file is an error.
 	//
 	// Listen must return a [*net.TCPListener] or a [*net.UnixListener]. Process.Listen uses only its socket: it opens
 	// the socket anew, as each successor does, and closes the listener. Other settings of the listener, such as

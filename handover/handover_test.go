@@ -688,7 +688,7 @@ func TestCloseLeavesTheFilesOfOthers(t *testing.T) {
 // A process that was killed leaves its files.
 func TestListenReplacesAStaleFile(t *testing.T) {
 	path := socketPath(t)
-	for _, stale := range []string{path, path + ".web"} {
+	for _, stale := range []string{path, path + ".web", path + ".own"} {
 		l := must(net.Listen("unix", stale)).(*net.UnixListener)
 		l.SetUnlinkOnClose(false)
 		_ = l.Close()
@@ -699,6 +699,25 @@ func TestListenReplacesAStaleFile(t *testing.T) {
 	_ = listen(t, a, "web", "unix", path+".web")
 	_ = must(a.ListenPacket(patient(t), "packets", "unixgram", path+".packets")).Close()
 	ready(t, a)
+	b := start(t, Config{Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		l, err := scm.Listen(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return l.UnixListener, nil
+	}}, socketPath(t))
+	own := listen(t, b, "own", "unix", path+".own")
+	ready(t, b)
+	c := start(t, Config{}, b.path)
+	next := listen(t, c, "own", "unix", path+".own")
+	ready(t, c)
+	isReplaced(t, b)
+	_ = own.Close()
+	_ = must(net.Dial("unix", path+".own")).Close()
+	_ = next.Close()
+	if _, err := os.Lstat(path + ".own"); err == nil {
+		t.Error("the file of a socket of Config.Listen remains")
+	}
 }
 
 func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
