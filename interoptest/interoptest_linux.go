@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/libcases"
+	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
@@ -135,15 +135,12 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		}
 		return o
 	})
-	t.Log(r.CauseTable(func(c scenario.Result) string { return "go test -run '" + onlyTest(s.tests[c.Name]) + "' -v" }))
+	t.Log(r.CauseTable(func(c scenario.Result) string {
+		return "go test -run '" + testrecord.Pattern(s.tests[c.Name]) + "' -v"
+	}))
 	if cut != "" {
 		t.Error(r.CutText())
 	}
-}
-
-// onlyTest returns a pattern for -run that selects only this test.
-func onlyTest(name string) string {
-	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
 }
 
 var calls sync.Map // from a *testing.T to the number of its calls of Run
@@ -209,7 +206,8 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
-	command := []string{"/proc/self/exe", "-test.run=" + onlyTest(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())}
+	only, short := "-test.run="+testrecord.Pattern(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())
+	command := []string{"/proc/self/exe", only, short}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			command = append(command, "-"+f.Name+"="+f.Value.String())
@@ -430,7 +428,7 @@ func (s *suite) write(t *testing.T, left string) {
 	for _, a := range u.Added {
 		t.Logf("+ %s", a.Text())
 		if a.Example != "" {
-			t.Logf("    for example -run '%s'", s.tests[a.Example])
+			t.Logf("    for example -run '%s'", testrecord.Pattern(s.tests[a.Example]))
 		}
 	}
 	if u.Unfinished() {

@@ -209,7 +209,7 @@ func TestUpdate(t *testing.T) {
 	run(false, ": no such file or directory ("+update+" go test creates the last file)\n", "")
 	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short", basics)
 	run(false, "nothing was written: -run, -skip or -failfast left out cases\n", update, basics)
-	run(false, "for example -run 'TestLibrary/basics/bidirectional-simultaneous/dgram/sends/runner'\n", update)
+	run(false, "for example -run '^TestLibrary$/^basics$/^bidirectional-simultaneous$/^dgram$/^sends$/^runner$'\n", update)
 	run(false, ":2: unfinished reason: ? receives descriptors", "", basics)
 	text, err := os.ReadFile(file)
 	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? " + scenario.Faults[scenario.CheckCloexec] + ": a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {

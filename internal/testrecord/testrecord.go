@@ -78,9 +78,14 @@ func (c Counts) String() string {
 }
 
 // Focus returns the flags with which go test runs a spec and prints what it does.
-func Focus(name string) string {
-	return " -ginkgo.v -ginkgo.focus='" + strings.ReplaceAll(regexp.QuoteMeta(name), "'", ".") + "'"
-}
+func Focus(name string) string { return " -ginkgo.v -ginkgo.focus='" + literal(name) + "'" }
+
+// Pattern returns a pattern for -run that selects only this test, such as TestA/b. In a shell, it needs apostrophes
+// around it.
+func Pattern(test string) string { return "^" + strings.ReplaceAll(literal(test), "/", "$/^") + "$" }
+
+// literal returns a pattern that matches the text. It has a dot for each apostrophe, which would end the shell's word.
+func literal(text string) string { return strings.ReplaceAll(regexp.QuoteMeta(text), "'", ".") }
 
 // The file is opened before any TestMain. The variable is then removed from the environment, so that a suite that a
 // test starts does not write to the folder.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,27 @@ func TestWrite(t *testing.T) {
 	written.Package = "github.com/scm-rights/scm/internal/testrecord"
 	if all, err := ReadFolder(folder); err != nil || !reflect.DeepEqual(all, []Record{written}) {
 		t.Errorf("got %+v, %v, want %+v", all, err, written)
+	}
+}
+
+// In a shell, Pattern selects one test, whatever its name.
+func TestPattern(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(runtime.GOOS+":", err)
+	}
+	for _, name := range []string{"Bob's library", "$(a) [b]|c.d/\\", "d"} {
+		t.Run(name, func(t *testing.T) {
+			if os.Getenv(againVariable) != "" {
+				return
+			}
+			cmd := exec.Command("sh", "-c", os.Args[0]+" -test.v -test.run '"+Pattern(t.Name())+"'")
+			cmd.Env = append(os.Environ(), againVariable+"=1")
+			out, err := cmd.CombinedOutput()
+			ran, passed := strings.Count(string(out), "=== RUN "), strings.Contains(string(out), "PASS: "+t.Name()+" ")
+			if err != nil || ran != 2 || !passed {
+				t.Errorf("%v, and %s did not run alone:\n%s", err, t.Name(), out)
+			}
+		})
 	}
 }
 

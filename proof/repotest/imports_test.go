@@ -45,7 +45,7 @@ var rules = []rule{
 	{[]string{"internal/webtest"}, []string{"handover/..."}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "internal/sys", xsys}},
 
-	{[]string{"interoptest"}, []string{"interop", "interop/...", "internal/builtin", "internal/libcases", xsys}},
+	{[]string{"interoptest"}, []string{"interop", "interop/...", "internal/builtin", "internal/libcases", "internal/testrecord", xsys}},
 	{[]string{"internal/libcases"}, []string{"interop/..."}},
 
 	{[]string{"interop/peers/go/...", "interop/peers/faulty/..."}, anything},

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,11 +51,7 @@ func (p *running) again(t test) string {
 		}
 		command += testrecord.Focus(name)
 	default:
-		var levels []string
-		for _, level := range strings.Split(t.Name, "/") {
-			levels = append(levels, "^"+regexp.QuoteMeta(level)+"$")
-		}
-		command += " -v -run '" + strings.Join(levels, "/") + "'"
+		command += " -v -run '" + testrecord.Pattern(t.Name) + "'"
 	}
 	return command
 }
