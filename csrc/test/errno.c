@@ -1,4 +1,6 @@
 /* read_fd and write_fd do not change errno if they succeed, even if they close descriptors. */
+#include "private.h"
+
 #include "call.h"
 #include "check.h"
 #include "prepare.h"
@@ -28,9 +30,19 @@ pair(int type)
 	raw_close(2, sv);
 }
 
+/* The file can make close fail. */
+static void
+close_fails(void)
+{
+	errno = 0;
+	scm_close_keep_errno(-1);
+	CHECK_EQ(errno, 0);
+}
+
 int
 main(void)
 {
+	check_run("errno/close-fails", close_fails);
 	check_run_types("SDQ", "errno/pair", pair);
 	return check_status();
 }
