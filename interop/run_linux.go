@@ -139,6 +139,7 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 		}
 		if res := p.run(i); res.Verdict != "" {
 			s.run.complete(&res, false)
+			s.run.countHangs(res)
 			return res
 		}
 		res := without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
