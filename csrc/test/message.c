@@ -158,9 +158,9 @@ send_row(int type, int sock, char *text, int *files)
 	m.options = way->options;
 	if ((row->request & CRED) != 0)
 		m.cred = &cred;
-	if (type == SOCK_STREAM && row->out == MOST) {
+	if (raw_loses_empty(type) && row->out == MOST) {
 		m.iovlen = 0;
-		CALL(way->send, sock, &m, 0, 0); /* a stream sends nothing */
+		CALL(way->send, sock, &m, 0, 0);
 		m.iovlen = SCM_MAX_IOV;
 	}
 	CALL(way->send, sock, &m, 0, n);

@@ -78,10 +78,13 @@ end(int type)
 	raw_close(1, &sv[1]);
 }
 
-/* On a stream, 0 bytes send nothing and lose the descriptor. Other sockets send an empty packet. */
 static void
 empty(int type)
 {
+#ifdef __APPLE__
+	(void)type;
+	check_skip("it is not known what macOS does with an empty message");
+#else
 	char byte;
 	int file = raw_file();
 	int fd = -7;
@@ -89,7 +92,7 @@ empty(int type)
 
 	raw_pair(type, sv);
 	CHECK_EQ(write_fd(sv[0], NULL, 0, file), 0);
-	if (type == SOCK_STREAM) {
+	if (raw_loses_empty(type)) {
 		raw_close(1, &sv[0]);
 		CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 0);
 		CHECK_EQ(fd, SCM_FD_NONE);
@@ -102,6 +105,7 @@ empty(int type)
 		raw_close(2, sv);
 	}
 	raw_close(1, &file);
+#endif
 }
 
 int

@@ -20,6 +20,9 @@ int raw_cloexec(int fd);
 /* Send n zero bytes with these descriptors in one control message. */
 ssize_t raw_send(int sock, size_t n, size_t nfds, const int *fds);
 
+/* Report whether the kernel sends nothing and loses the descriptors if there are no bytes. */
+int raw_loses_empty(int type);
+
 /* Set a socket option to 1. Return 0, or -1 and set errno. */
 int raw_option(int sock, int option);
 
