@@ -21,9 +21,9 @@
  * waits in a function, it continues to wait, and is cancelled after the call. With
  * musl, and with glibc 2.41 or later, a call on a socket with SO_RCVTIMEO or
  * SO_SNDTIMEO then fails with EINTR. On other systems the functions are cancellation
- * points only while they wait. Asynchronous cancellation, or a signal handler that does
- * not return (siglongjmp, pthread_exit), loses the descriptors that the interrupted call
- * has received.
+ * points, but a thread is not cancelled once it has received a message. Asynchronous
+ * cancellation, or a signal handler that does not return (siglongjmp, pthread_exit),
+ * loses the descriptors that the interrupted call has received.
  *
  * Signal handlers may call these functions if their stack is large enough. On Linux
  * each function needs 6 KiB in addition to the signal frame (AT_MINSIGSTKSZ). About
