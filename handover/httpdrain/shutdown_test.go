@@ -31,7 +31,7 @@ const (
 	beforeWrite   = "before the first byte"
 	written       = "after Write"
 	sent          = "after Write of more than the buffer"
-	copied        = "after ReadFrom of 1000 bytes"
+	copied        = "after ReadFrom of 512 bytes or more"
 	flushed       = "after Flush"
 )
 
@@ -79,9 +79,9 @@ var behaviours = []behaviour{
 			_, _ = io.Copy(w, io.MultiReader(waits(at), strings.NewReader(strings.Repeat("x", long))))
 			at(sent)
 		}},
-	{name: "ReadFrom of 1000 bytes", points: []string{beforeWrite, copied}, status: 200,
+	{name: "ReadFrom of 512 bytes", points: []string{beforeWrite, copied}, status: 200,
 		handle: func(w http.ResponseWriter, _ *http.Request, at func(string)) {
-			_, _ = io.Copy(w, struct{ io.Reader }{io.MultiReader(waits(at), strings.NewReader(strings.Repeat("x", 1000)))})
+			_, _ = io.Copy(w, struct{ io.Reader }{io.MultiReader(waits(at), strings.NewReader(strings.Repeat("x", 512)))})
 			at(copied)
 		}},
 	{name: "Write and ReadFrom of 1000 bytes", points: []string{beforeWrite, copied}, status: 200,
