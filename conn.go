@@ -38,8 +38,8 @@ type Conn struct {
 
 // NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see
 // [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a wrapper with a NetConn() net.Conn method that
-// leads to one (docs/migrating.md). The result keeps only the Expect of a *Conn's [Config]. It does not see bytes
-// that a wrapper has buffered. For other connections, and for TLS, the error wraps [ErrNotUnix].
+// leads to one (docs/migrating.md). The result keeps a *Conn's context and, of its [Config], only the Expect. It
+// does not see bytes that a wrapper has buffered. For other connections, and for TLS, the error wraps [ErrNotUnix].
 func NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
 	if err != nil {

@@ -562,7 +562,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
-	It("NewConn keeps the Expect, and nothing else, of the *Conn that its argument is or leads to, Config.NewConn replaces it, and both return the same socket", func() {
+	It("NewConn keeps the Expect, and nothing else, of the Config of the *Conn that its argument is or leads to, Config.NewConn replaces it, and both return the same socket", func() {
 		theirs, far := netConn()
 		strict := ok(scm.Config{Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}, KeepTruncated: true}.NewConn(theirs))
 		sent := pipes(1)[0]

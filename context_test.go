@@ -185,6 +185,31 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		hasNothing(a)
 	})
 
+	// endEach ends each call on b, which is full, with its context. waits waits until the call does.
+	endEach := func(b *scm.Conn, f *os.File, waits func()) {
+		GinkgoHelper()
+		calls := waitingCalls(f)
+		delete(calls, "Recv with MSG_DONTWAIT")
+		for name, call := range calls {
+			step(name)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			wait := start(func() {
+				err := call(b.WithContext(ctx))
+				Expect(err).To(And(BeAssignableToTypeOf(&net.OpError{}), MatchError(io.ErrNoProgress)))
+			})
+			waits()
+			cancel(io.ErrNoProgress)
+			wait()
+		}
+	}
+
+	It("ends each call that waits for the socket", func() {
+		_, b := pair(network)
+		Expect(b.SetDeadline(time.Time{})).To(Succeed())
+		fill(b)
+		endEach(b, pipes(1)[0], func() { waitsIn("(*direction).run", 1) })
+	})
+
 	It("ends each call that waits, and no other", func() {
 		_, b := pair(network)
 		Expect(b.SetDeadline(time.Time{})).To(Succeed())
@@ -196,18 +221,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		writes := start(func() { Expect(sending["WriteFiles"](b, f)).To(opFails("write", net.ErrClosed)) })
 		waitsIn("RawRead", 1)
 		waitsIn("RawWrite", 1)
-		calls := waitingCalls(f)
-		delete(calls, "Recv with MSG_DONTWAIT")
-		for name, call := range calls {
-			step(name)
-			ctx, cancel := context.WithCancelCause(context.Background())
-			wait := start(func() {
-				err := call(b.WithContext(ctx))
-				Expect(err).To(And(BeAssignableToTypeOf(&net.OpError{}), MatchError(io.ErrNoProgress)))
-			})
-			cancel(io.ErrNoProgress)
-			wait()
-		}
+		endEach(b, f, func() {})
 		waitsIn("RawRead", 1)
 		waitsIn("RawWrite", 1)
 		Expect(b.Close()).To(Succeed())
@@ -346,16 +360,31 @@ var _ = Describe("the Conn that WithContext returns", func() {
 		areSame(files, []*os.File{f})
 	})
 
-	It("returns an error that is a timeout if the context has a deadline, and never io.EOF itself", func() {
+	It("returns an error that is a timeout only if the context has a deadline, and never io.EOF itself", func() {
 		_, b := pair("unix")
 		ctx, cancel := context.WithTimeout(context.Background(), 0)
 		defer cancel()
 		_, err := b.WithContext(ctx).RecvFile()
 		Expect(err).To(opFails("read", context.DeadlineExceeded))
 		Expect(err.(net.Error).Timeout()).To(BeTrue())
+		_, err = b.WithContext(done()).RecvFile()
+		Expect(err.(net.Error).Timeout()).To(BeFalse())
 		cause, end := context.WithCancelCause(context.Background())
 		end(io.EOF)
 		Expect(b.WithContext(cause).Read(make([]byte, 1))).Error().To(opFails("read", io.EOF))
+	})
+
+	It("keeps its context in NewConn and, as a Listener does, in NewListener", func() {
+		_, b := pair("unix")
+		for _, newConn := range []func(net.Conn) (*scm.Conn, error){scm.NewConn, scm.Config{}.NewConn} {
+			c := ok(newConn(b.WithContext(done())))
+			Expect(soon(func() error { return Second(c.RecvFile()) })).To(MatchError(context.Canceled))
+		}
+		l := listen(scm.Config{}, "unix", AbstractName())
+		for _, newListener := range []func(net.Listener) (*scm.Listener, error){scm.NewListener, scm.Config{}.NewListener} {
+			l := ok(newListener(l.WithContext(done())))
+			Expect(soon(func() error { return Second(l.Accept()) })).To(MatchError(context.Canceled))
+		}
 	})
 
 	It("is the same connection for PassRights and SetUnlinkOnClose", func() {
@@ -376,4 +405,24 @@ var _ = Describe("the Conn that WithContext returns", func() {
 		Expect(l.Close()).To(Succeed())
 		Expect(os.Lstat(l.Addr().String())).Error().To(MatchError(os.ErrNotExist))
 	})
+})
+
+var _ = It("a context that ends a call keeps the deadline of the Conn or Listener that NewConn or NewListener was given", func() {
+	_, b := pair("unix")
+	Expect(b.SetDeadline(time.Time{})).To(Succeed())
+	l := listen(scm.Config{}, "unix", AbstractName())
+	ctx, cancel := context.WithCancel(context.Background())
+	ends := Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded))
+	reads := start(func() { Expect(receiving["ReadFiles"](ok(scm.NewConn(b)).WithContext(ctx))).To(ends) })
+	accepts := start(func() { Expect(Second(ok(scm.NewListener(l)).WithContext(ctx).Accept())).To(ends) })
+	waitsIn("ReadFiles", 1)
+	waitsIn("AcceptConn", 1)
+	later := time.Now().Add(time.Second) // usually after the calls have ended
+	Expect(b.SetReadDeadline(later)).To(Succeed())
+	Expect(l.SetDeadline(later)).To(Succeed())
+	cancel()
+	reads()
+	accepts()
+	Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
+	Expect(soon(func() error { return Second(l.Accept()) })).To(MatchError(os.ErrDeadlineExceeded))
 })

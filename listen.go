@@ -27,8 +27,8 @@ type Listener struct {
 
 // NewListener borrows l's socket, as [NewConn] does, so that a server can use a [Config] for a socket from
 // [Conn.RecvListener] or [net.FileListener]. l must be a [*net.UnixListener] or a *Listener. The result keeps
-// the Expect and Check of a *Listener, and shares the socket file with it. For any other listener, including a
-// wrapper, the error wraps [ErrNotUnix].
+// the context, Expect and Check of a *Listener, and shares the socket file with it. For any other listener,
+// including a wrapper, the error wraps [ErrNotUnix].
 func NewListener(l net.Listener) (*Listener, error) {
 	var config Config
 	if own, ok := l.(*Listener); ok && own != nil {

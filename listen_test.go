@@ -374,6 +374,29 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(asked).To(Equal(3))
 	})
 
+	It("AcceptConn does not wait until a connection that Check rejects has been closed", func() {
+		rejects := true
+		l := listen(scm.Config{Check: func(*scm.Conn) (err error) {
+			if rejects {
+				rejects, err = false, errors.New("go away")
+			}
+			return err
+		}}, network, "@"+UniqueName())
+		// While the other end does not read, close(2) of the last descriptor of sent blocks.
+		tcp := closeLater(ok(net.Listen("tcp", "127.0.0.1:0")))
+		sent := closeLater(ok(net.Dial("tcp", tcp.Addr().String())).(*net.TCPConn))
+		far := closeLater(ok(tcp.Accept()).(*net.TCPConn))
+		Expect(far.SetReadBuffer(0)).To(Succeed())
+		Expect(sent.SetLinger(600)).To(Succeed())
+		for err := error(nil); err == nil; {
+			_, err = unix.Write(FDOf(sent), make([]byte, 1<<20))
+		}
+		Expect(dial(network, l.Addr().String()).SendConn(sent)).To(Succeed())
+		Expect(sent.Close()).To(Succeed())
+		dial(network, l.Addr().String())
+		Expect(soon(func() error { return ok(l.AcceptConn()).Close() })).To(Succeed())
+	})
+
 	It("AcceptConn closes the connection if Check panics or ends its goroutine", func() {
 		for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
 			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+UniqueName())
