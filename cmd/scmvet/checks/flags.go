@@ -188,12 +188,13 @@ func (n *call) needs() bool {
 	return isUsed || !isClosed
 }
 
-// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has
-// no descriptor.
+// parsesZeros reports whether a function parses the whole of a buffer that takes only one descriptor, which is an error
+// if it has no descriptor. With CmsgSpace(4), which takes two, the loss of a third is no error.
 //
-//	oob := make([]byte, unix.CmsgSpace(4))
+//	oob := make([]byte, unix.CmsgLen(4))
 //	_, _, _, _, err := unix.Recvmsg(sock, p, oob, 0)
 //	messages, err := unix.ParseSocketControlMessage(oob)
 func (p *pass) parsesZeros(r *call, decl ast.Node) bool {
-	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == decl && p.whole(n) == r && p.isForOne(r) })
+	isWhole := func(n *call) bool { return n.decl == decl && p.whole(n) == r }
+	return p.isForOne(r) && p.makes(r, "unix.CmsgLen") && slices.ContainsFunc(p.calls, isWhole)
 }

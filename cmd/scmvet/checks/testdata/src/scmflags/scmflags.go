@@ -313,3 +313,34 @@ func aliased(conn *net.UnixConn, p, oob []byte, m *header) ([]int, error) {
 	}
 	return parse(m)
 }
+
+// A buffer with only zeros is an error, but CmsgSpace(4) bytes have space for two descriptors, and may lose a third.
+func zeros(conn *net.UnixConn, p []byte) ([]int, error) {
+	oob := make([]byte, unix.CmsgLen(4))
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	return unix.ParseUnixRights(&messages[0])
+}
+
+func firstOfTwo(conn *net.UnixConn, p []byte) (int, error) {
+	oob := make([]byte, unix.CmsgSpace(4))
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil
+}
