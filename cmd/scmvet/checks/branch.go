@@ -30,11 +30,16 @@ func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s, skipped state, label str
 		f.again(body, t)
 	}
 	f.targets = f.targets[:len(f.targets)-1]
-	if forever, ok := n.(*ast.ForStmt); ok && forever.Cond == nil {
-		return t.out
-	}
 	if end == dead {
 		end = t.next
+	}
+	if loop, ok := n.(*ast.ForStmt); ok {
+		if loop.Cond == nil {
+			return t.out
+		}
+		if end == open && f.tracker.takes(loop.Post) {
+			end = done
+		}
 	}
 	return join(join(skipped, end), t.out)
 }
@@ -47,6 +52,20 @@ func firstCond(n *ast.ForStmt) ast.Expr {
 		return n.Cond
 	}
 	return &ast.BinaryExpr{X: init.Rhs[0], OpPos: cond.OpPos, Op: cond.Op, Y: cond.Y}
+}
+
+// evaluate returns the state after what a select evaluates before it chooses a clause.
+func (f *flow) evaluate(body *ast.BlockStmt, s state) state {
+	for _, clause := range body.List {
+		switch n := clause.(*ast.CommClause).Comm.(type) {
+		case nil:
+		case *ast.SendStmt:
+			s = f.node(n.Value, s)
+		default:
+			s = f.node(n, s)
+		}
+	}
+	return s
 }
 
 // clauses returns the state after a switch or a select. The default clause is the last one that a switch tries,
@@ -65,26 +84,26 @@ func (f *flow) clauses(body *ast.BlockStmt, tag ast.Expr, s state, label string)
 		case *ast.CommClause:
 			t.out, rest = join(t.out, f.list(c.Body, f.statement(c.Comm, s, ""))), dead
 		case *ast.CaseClause:
-			in, next := dead, rest
+			in := dead
 			for _, e := range c.List {
+				rest = f.node(e, rest)
 				if tag != nil {
 					e = &ast.BinaryExpr{X: tag, OpPos: e.Pos(), Op: token.EQL, Y: e}
-				} else {
-					rest = f.node(e, rest)
 				}
-				in, next = join(in, f.when(e, true, rest)), f.when(e, false, next)
+				in, rest = join(in, f.when(e, true, rest)), f.when(e, false, rest)
 			}
 			if c.List == nil {
-				in, next = rest, dead
+				in, rest = rest, dead
 			}
-			t.out, rest = join(t.out, f.list(c.Body, in)), next
+			t.out = join(t.out, f.list(c.Body, in))
 		}
 	}
 	f.targets = f.targets[:len(f.targets)-1]
 	return join(t.out, rest)
 }
 
-// branch handles break and continue. A continue leaks descriptors that no variable outside of the loop has.
+// branch handles break and continue, but does not follow goto and fallthrough. A continue leaks descriptors that no
+// variable outside of the loop has.
 func (f *flow) branch(n *ast.BranchStmt, s state) state {
 	for _, t := range slices.Backward(f.targets) {
 		isIt := n.Label == nil || n.Label.Name == t.label
@@ -101,10 +120,15 @@ func (f *flow) branch(n *ast.BranchStmt, s state) state {
 			return dead
 		}
 	}
-	if n.Tok == token.FALLTHROUGH {
-		return s
-	}
 	return dead
+}
+
+// jumpsTo reports whether a goto after the call jumps to a label.
+func (f *flow) jumpsTo(label string) bool {
+	return found(f.home, func(n ast.Node) bool {
+		b, ok := n.(*ast.BranchStmt)
+		return ok && b.Tok == token.GOTO && b.Label != nil && b.Label.Name == label && f.CallExpr.Pos() < b.Pos()
+	})
 }
 
 // ends reports whether a call ends the function or the program.

@@ -12,6 +12,11 @@ func (f *flow) mayCount(e ast.Expr) bool {
 	return list != nil && f.isList(list)
 }
 
+// counts reports whether a node mentions the number of descriptors or messages.
+func (f *flow) counts(n ast.Node) bool {
+	return found(n, func(n ast.Node) bool { e, ok := n.(ast.Expr); return ok && f.mayCount(e) })
+}
+
 // isCount reports whether an expression is the number of descriptors or messages, and so is not 0. For a variable, its
 // last assignment must be in a block that contains the call or the expression, and nothing may change it or the list
 // after that.

@@ -48,6 +48,9 @@ func (f *flow) statement(n ast.Stmt, s state, label string) state {
 	case *ast.BlockStmt:
 		return f.list(n.List, s)
 	case *ast.LabeledStmt:
+		if s == open && f.jumpsTo(n.Label.Name) {
+			s = done // perhaps they are closed before the goto
+		}
 		return f.statement(n.Stmt, s, n.Label.Name)
 	case *ast.IfStmt:
 		s = f.node(n.Cond, f.statement(n.Init, s, ""))
@@ -57,18 +60,20 @@ func (f *flow) statement(n ast.Stmt, s state, label string) state {
 		skipped := dead
 		if n.Cond != nil {
 			s = f.node(n.Cond, s)
-			skipped = f.when(firstCond(n), false, s)
+			if first := firstCond(n); first != n.Cond || !f.counts(first) {
+				skipped = f.when(first, false, s)
+			}
 		}
 		return f.loop(n, n.Body, s, skipped, label)
 	case *ast.RangeStmt:
+		// notes the variable
+		s = f.node(&ast.RangeStmt{Key: n.Key, Value: n.Value, X: n.X, Body: &ast.BlockStmt{}}, s)
 		skipped := s
 		if s == open {
 			if f.isList(n.X) || f.isCount(n.X) {
 				skipped = dead
 			}
 			f.rest(n)
-			// notes the variable
-			f.tracker.takes(&ast.RangeStmt{Key: n.Key, Value: n.Value, X: n.X, Body: &ast.BlockStmt{}})
 		}
 		return f.loop(n, n.Body, s, skipped, label)
 	case *ast.SwitchStmt:
@@ -78,9 +83,9 @@ func (f *flow) statement(n ast.Stmt, s state, label string) state {
 		}
 		return f.clauses(n.Body, n.Tag, s, label)
 	case *ast.TypeSwitchStmt:
-		return f.clauses(n.Body, nil, f.statement(n.Init, s, ""), label)
+		return f.clauses(n.Body, nil, f.statement(n.Assign, f.statement(n.Init, s, ""), ""), label)
 	case *ast.SelectStmt:
-		return f.clauses(n.Body, nil, s, label)
+		return f.clauses(n.Body, nil, f.evaluate(n.Body, s), label)
 	case *ast.ReturnStmt:
 		if s = f.node(n, s); s == open && f.leaksAt(n) {
 			f.report(n)

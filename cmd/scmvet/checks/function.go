@@ -140,7 +140,15 @@ func isControl(t types.Type) bool {
 }
 
 // canBorrow reports whether a parameter may be a descriptor or a list of them.
-func canBorrow(t types.Type) bool { return isBasic(t, types.Uintptr) || isBasic(elem(t), types.Int) }
+func canBorrow(t types.Type) bool {
+	return isBasic(t, types.Uintptr) || isBasic(elem(t), types.Int) || isAnys(t)
+}
+
+// isAnys reports whether a type is []any.
+func isAnys(t types.Type) bool {
+	e, ok := elem(t).Underlying().(*types.Interface)
+	return ok && isSlice(t) && e.Empty()
+}
 
 // elem returns the type of the elements of a slice, or any other type itself.
 func elem(t types.Type) types.Type {

@@ -98,7 +98,7 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 		return
 	}
 	inner := *f
-	inner.onError = found(loop.Body, func(n ast.Node) bool { e, ok := n.(ast.Expr); return ok && f.mayCount(e) })
+	inner.onError = f.counts(loop.Body)
 	inner.tracker.carriers = map[types.Object]bool{list: true}
 	inner.loop(loop, loop.Body, open, dead, "")
 }

@@ -42,19 +42,19 @@ func (t *tracker) escapes(child ast.Node, stack []ast.Node) bool {
 	if slices.ContainsFunc(stack, func(n ast.Node) bool { _, ok := n.(*ast.FuncLit); return ok }) {
 		return true
 	}
-	for _, parent := range slices.Backward(stack) {
+	for i, parent := range slices.Backward(stack) {
 		switch n := parent.(type) {
-		case *ast.ParenExpr, *ast.StarExpr, *ast.TypeAssertExpr, *ast.UnaryExpr, *ast.CompositeLit:
+		case *ast.ParenExpr, *ast.StarExpr, *ast.TypeAssertExpr, *ast.UnaryExpr, *ast.CompositeLit, *ast.KeyValueExpr:
 		case *ast.SliceExpr:
 			if n.X != child {
 				return false
 			}
 		case *ast.IndexExpr:
-			if n.X != child {
-				return false
+			if n.X != child { // a key
+				return i > 0 && sets(stack[i-1], n)
 			}
-		case *ast.KeyValueExpr:
-			if n.Value != child {
+		case *ast.BinaryExpr:
+			if isComparison(n.Op) {
 				return false
 			}
 		case *ast.SelectorExpr:
@@ -78,16 +78,39 @@ func (t *tracker) escapes(child ast.Node, stack []ast.Node) bool {
 			}
 			return t.assigns(lhs, n.Values, child)
 		case *ast.RangeStmt:
-			if n.X == child && n.Value != nil {
-				t.carriers[t.object(n.Value)] = true
+			if n.X != child {
+				return false
 			}
-			return false
+			typ := t.TypesInfo.TypeOf(n.X)
+			return t.carries(n.Value) || typ != nil && isMap(typ) && t.carries(n.Key)
 		case *ast.ReturnStmt, *ast.SendStmt, *ast.GoStmt:
 			return true
 		default:
 			return false
 		}
 		child = parent
+	}
+	return false
+}
+
+func isMap(t types.Type) bool { _, ok := t.Underlying().(*types.Map); return ok }
+
+// carries notes that a loop sets a variable to the descriptors, or reports that it sets a field or an element.
+func (t *tracker) carries(e ast.Expr) (isTaken bool) {
+	name, isName := e.(*ast.Ident)
+	if isName && t.object(name) != nil {
+		t.carriers[t.object(name)] = true
+	}
+	return e != nil && !isName
+}
+
+// sets reports whether a statement sets an element, as m[fd] = true does.
+func sets(n ast.Node, element ast.Expr) bool {
+	switch n := n.(type) {
+	case *ast.AssignStmt:
+		return slices.Contains(n.Lhs, element)
+	case *ast.IncDecStmt:
+		return n.X == element
 	}
 	return false
 }
@@ -126,16 +149,15 @@ func (t *tracker) passes(n *ast.CallExpr, arg ast.Node) (goesOn, isTaken bool) {
 	if t.TypesInfo.Types[n.Fun].IsType() || id(fn) == "append" {
 		return true, false
 	}
-	if s := t.summary(fn); i < len(s.Borrows) && s.Borrows[i] {
+	if s := t.summary(fn); len(s.Borrows) > 0 && s.Borrows[min(i, len(s.Borrows)-1)] {
 		return false, false
 	}
 	f, ok := fn.(*types.Func)
 	if !ok {
-		return false, !slices.Contains([]string{"len", "cap", "print", "println"}, id(fn))
+		return false, !slices.Contains([]string{"len", "cap", "make", "print", "println"}, id(fn))
 	}
 	params := f.Signature().Params()
-	param := params.At(min(i, params.Len()-1)).Type()
-	if e, ok := elem(param).Underlying().(*types.Interface); ok && isSlice(param) && e.Empty() {
+	if isAnys(params.At(min(i, params.Len()-1)).Type()) && t.summaries[f] == nil {
 		return false, false // for a log or an error text
 	}
 	return false, !slices.Contains(borrowers, strings.TrimPrefix(id(f), "unix."))

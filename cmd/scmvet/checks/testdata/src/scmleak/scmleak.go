@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,10 +22,10 @@ func tooLong(conn *net.UnixConn) ([]int, error) {
 		return nil, errors.New("end of file")
 	}
 	if n >= len(p) || oobn != unix.CmsgSpace(4) {
-		return nil, errBad // want `this return leaks the descriptors from line 16`
+		return nil, errBad // want `this return leaks the descriptors from line 17`
 	}
 	if flags&unix.MSG_CTRUNC != 0 {
-		return nil, errBad // want `this return leaks the descriptors from line 16`
+		return nil, errBad // want `this return leaks the descriptors from line 17`
 	}
 	return rights(oob[:oobn])
 }
@@ -38,7 +39,7 @@ func truncated(sock int) ([]int, error) {
 	case err != nil || oobn < 1:
 		return nil, err
 	case flags&unix.MSG_CTRUNC != 0:
-		return nil, errBad // want `this return leaks the descriptors from line 34`
+		return nil, errBad // want `this return leaks the descriptors from line 35`
 	}
 	return rights(oob[:oobn])
 }
@@ -57,7 +58,7 @@ func tooMany(oob []byte) (*os.File, error) {
 		return nil, err
 	}
 	if len(fds) != 1 {
-		return nil, fmt.Errorf("got %v", fds) // want `this return leaks the descriptors from line 55`
+		return nil, fmt.Errorf("got %v", fds) // want `this return leaks the descriptors from line 56`
 	}
 	return os.NewFile(uintptr(fds[0]), ""), nil
 }
@@ -68,7 +69,7 @@ func wanted(message *unix.SocketControlMessage, count int) ([]int, error) {
 		return nil, err
 	}
 	if len(fds) != count {
-		return nil, errBad // want `this return leaks the descriptors from line 66`
+		return nil, errBad // want `this return leaks the descriptors from line 67`
 	}
 	return fds, nil
 }
@@ -78,14 +79,14 @@ func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
 	for i := range messages {
 		fds, err := unix.ParseUnixRights(&messages[i])
 		if err != nil {
-			return nil, err // want `this return leaks the descriptors from line 79`
+			return nil, err // want `this return leaks the descriptors from line 80`
 		} else if len(fds) > 2 {
-			return nil, errBad // want `this return leaks the descriptors from line 79`
+			return nil, errBad // want `this return leaks the descriptors from line 80`
 		}
 		all = append(all, fds...)
 	}
 	if bad {
-		return nil, fmt.Errorf("%d descriptors", len(all)) // want `this return leaks the descriptors from line 79`
+		return nil, fmt.Errorf("%d descriptors", len(all)) // want `this return leaks the descriptors from line 80`
 	}
 	return all, nil
 }
@@ -1033,4 +1034,337 @@ func theOnly(conn *net.UnixConn) (int, error) {
 		return fd, nil
 	}
 	return -1, errBad
+}
+
+// A range over the result of a call passes the descriptors on, unless the call only looks at them.
+func sequence(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for fd := range slices.Values(fds) {
+		unix.Close(fd)
+	}
+	return errBad
+}
+
+func sequenceInRest(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for i, fd := range fds {
+		if fd == 5 {
+			for _, other := range slices.Backward(fds[i:]) {
+				unix.Close(other)
+			}
+			return errBad
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+func sequenceOfOthers(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for i := range indexes(fds) {
+		fmt.Println(i)
+	}
+	return errBad // want `this return leaks the descriptors from line \d+`
+}
+
+func indexes(fds []int) []int { return make([]int, len(fds)) }
+
+// The condition counts the list, so the body runs.
+func while(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	var i int
+	for i < len(fds) {
+		closeAll(fds[i+1:])
+		return fds[i], nil
+	}
+	return -1, errBad
+}
+
+func whileNoError(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	for i, n := 0, len(fds); err == nil && i < n; i++ {
+		closeAll(fds[i+1:])
+		return fds[i], nil
+	}
+	return -1, errBad
+}
+
+// The condition does not count the list, so the body may not run.
+func whileOther(message *unix.SocketControlMessage, other []int) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for len(other) > 0 {
+		closeAll(fds)
+		return nil
+	}
+	return errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// The last statement of a loop, a case and the guard of a type switch may close the descriptors.
+func post(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(fds); i, _ = i+1, unix.Close(fds[i]) {
+	}
+	return errBad
+}
+
+func cases(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	switch {
+	case released(fds) != nil:
+		return errBad
+	}
+	return nil
+}
+
+func caseOfTag(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	switch errBad {
+	case released(fds):
+		return errBad
+	}
+	return nil
+}
+
+func guard(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	switch released(fds).(type) {
+	case net.Error:
+		return errBad
+	}
+	return nil
+}
+
+// A select evaluates the operands of all clauses, but sends only one of the values.
+func selects(message *unix.SocketControlMessage, stop chan bool) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-stop:
+		return errBad
+	case err := <-start(fds):
+		return err
+	}
+}
+
+func selectsSend(message *unix.SocketControlMessage, stop chan bool, errs chan<- error) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-stop:
+		return errBad
+	case errs <- released(fds):
+		return nil
+	}
+}
+
+func sends(message *unix.SocketControlMessage, stop chan bool, lists chan<- []int) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-stop:
+		return errBad // want `this return leaks the descriptors from line \d+`
+	case lists <- fds:
+		return nil
+	}
+}
+
+func start([]int) chan error
+
+func released([]int) error
+
+// The checks do not follow fallthrough and goto.
+func fallsThrough(message *unix.SocketControlMessage, kind int) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case 1:
+		fmt.Println("one")
+		fallthrough
+	case 2:
+		closeAll(fds)
+		return nil
+	case 3:
+		return errBad // want `this return leaks the descriptors from line \d+`
+	default:
+		return released(fds)
+	}
+	return errBad
+}
+
+func jumps(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	i := 0
+next:
+	if i < len(fds) {
+		unix.Close(fds[i])
+		i++
+		goto next
+	}
+	return errBad
+}
+
+func jumpsBefore(message *unix.SocketControlMessage, bad bool) error {
+	var fds []int
+	var err error
+	if bad {
+		goto end
+	}
+	if fds, err = unix.ParseUnixRights(message); err != nil {
+		return err
+	}
+	fmt.Println(fds)
+end:
+	return errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// A map has the descriptors as its keys. To look one up passes nothing on.
+func (s *set) add(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		s.open[fd] = true
+	}
+	return errBad
+}
+
+func (s *set) count(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		s.uses[fd]++
+	}
+	return errBad
+}
+
+func (s *set) has(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	if !s.open[fds[0]] || s.uses[fds[0]] == 0 {
+		return errBad // want `this return leaks the descriptors from line \d+`
+	}
+	closeAll(fds)
+	return nil
+}
+
+func keys(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for fd := range (fdSet{fds[0]: true}) {
+		unix.Close(fd)
+	}
+	return errBad
+}
+
+type fdSet map[int]bool
+
+// The loop sets a field.
+func (s *set) setEach(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for _, s.fd = range fds {
+		s.close()
+	}
+	return errBad
+}
+
+func (s *set) close() { unix.Close(s.fd) }
+
+func (s *set) makeBits(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	s.list = make([]any, fds[0]/64+1)
+	return errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// A number computed from a descriptor has it.
+func (s *set) addBit(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		s.bits |= 1 << fd
+	}
+	return errBad
+}
+
+type set struct {
+	open fdSet
+	uses map[int]int
+	list []any
+	bits uint64
+	fd   int
+}
+
+// A function with any arguments is not always a log.
+func (s *set) push(list ...any) { s.list = append(s.list, list...) }
+
+func (s *set) log(format string, list ...any) { fmt.Printf(format, list...) }
+
+func (s *set) pushAll(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	s.push("descriptors", fds)
+	return errBad
+}
+
+func (s *set) logAll(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	s.log("%s: %v", "descriptors", fds)
+	return errBad // want `this return leaks the descriptors from line \d+`
 }
