@@ -77,14 +77,18 @@ func (l *listener) Close() error { return l.close() }
 
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState,
 // BaseContext and ConnContext with functions that call the original ones, and sets DisableGeneralOptionsHandler:
-// unless it was set already, the new Handler answers "OPTIONS *" as net/http does. The original Handler receives a
-// ResponseWriter that has the methods of net/http's own, and Unwrap. A response that it writes to the result of Unwrap
-// does not ask the client to close its connection. Start server only with the methods of the returned Server.
+// unless it was set already, the new Handler answers "OPTIONS *" as net/http does. Do not set these fields after the
+// call to New, or requests are lost. Start server only with the methods of the returned Server.
 //
-// With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. If a body exceeds the
-// limit, net/http does what it always does if a handler leaves a part of the body unread: it discards up to 256 KB, and
-// closes the connection if there is more. After EnableFullDuplex, it always closes the connection, without announcing
-// that to the client.
+// The original Handler receives a ResponseWriter that has the methods of net/http's own, and Unwrap. A response that it
+// writes to the result of Unwrap does not ask the client to close its connection. When net/http logs a superfluous call
+// to WriteHeader, it names this package instead of the handler.
+//
+// With HTTP/1, [http.MaxBytesReader] cannot close the connection through this ResponseWriter. Instead, every response
+// with status 413 closes it, as net/http does when a body exceeds the limit. Before a response with another status,
+// net/http first discards up to 256 KB of the body that the handler has left unread, for which only ReadTimeout limits
+// the wait, and then closes the connection if there is more. A client that has sent "Expect: 100-continue" may lose
+// such a response. After EnableFullDuplex, net/http discards nothing, and closes the connection unannounced.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,

@@ -85,6 +85,9 @@ func (w *writer) before(status int) {
 		return
 	}
 	w.asked = w.server.askToClose(w.common)
+	if status == http.StatusRequestEntityTooLarge {
+		closeAfterReply(w.common) // http.MaxBytesReader would have done so with the original
+	}
 }
 
 func (w *writer) WriteHeader(status int) {

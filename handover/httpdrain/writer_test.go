@@ -5,6 +5,8 @@ package httpdrain_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +14,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,7 +47,9 @@ func both(t *testing.T, newServer func() *http.Server, try func(address string) 
 	}
 	<-served
 	server = newServer()
-	s, address, _ := serve(t, server)
+	s := httpdrain.New(server)
+	l, address = listen(t)
+	ends(t, func() error { return s.Serve(l) })
 	ours = try(address)
 	_ = server.Close() // clients that keep their connections
 	if err := s.Drain(patient(t)); err != nil {
@@ -82,20 +88,20 @@ func TestHandlersGetAWriterWithTheMethodsOfTheOriginal(t *testing.T) {
 	server.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
-// The wrapped ResponseWriter hides from http.MaxBytesReader how net/http closes the connection. A body that is too long
-// is then one that the handler has not read to its end. A body that is not too long makes no difference.
+// The wrapped ResponseWriter hides from http.MaxBytesReader how net/http closes the connection. With status 413, the
+// connection is closed all the same. With another one, the body is like one that the handler has not read to its end.
 func TestMaxBytesReader(t *testing.T) {
-	limited := func(limit int64) http.HandlerFunc {
+	limited := func(limit int64, status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-				http.Error(w, "too long", http.StatusRequestEntityTooLarge)
+				http.Error(w, "too long", status)
 			}
 		}
 	}
-	unlimited := func(n int) http.HandlerFunc {
+	unlimited := func(n, status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, n))
-			http.Error(w, "too long", http.StatusRequestEntityTooLarge)
+			http.Error(w, "too long", status)
 		}
 	}
 	fullDuplex := func(next http.HandlerFunc) http.HandlerFunc {
@@ -114,16 +120,27 @@ func TestMaxBytesReader(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		body         int
+		sent         int  // of the body, if less
+		expects      bool // 100-continue
 		handler      http.HandlerFunc
 		like         http.HandlerFunc // what net/http does with this one, or nil for handler
 		closed, last bool             // net/http may close the connection unasked
 	}{
-		{name: "all is read", body: 1000, handler: limited(1000)},
-		{name: "part of it is read", body: 1000, handler: http.MaxBytesHandler(unlimited(600), 5000).ServeHTTP},
+		{name: "all is read", body: 1000, handler: limited(1000, 413)},
+		{name: "part of it is read", body: 1000, handler: http.MaxBytesHandler(unlimited(600, 400), 5000).ServeHTTP},
 		{name: "full duplex, all is read", body: 1000, handler: lines},
-		{name: "too long", body: 1000, handler: limited(10), like: unlimited(11)},
-		{name: "much too long", body: 1 << 20, handler: limited(10), like: unlimited(11), closed: true},
-		{name: "full duplex, too long", body: 1000, handler: fullDuplex(limited(10)), like: fullDuplex(unlimited(11)), last: true},
+		{name: "too long", body: 1000, handler: limited(10, 413), closed: true},
+		{name: "much too long", body: 1 << 20, handler: limited(10, 413), closed: true},
+		{name: "too long, the client waits", body: 1000, sent: 100, handler: limited(10, 413), closed: true},
+		{name: "much too long, 100-continue", body: 8 << 20, sent: 1 << 16, expects: true,
+			handler: limited(10, 413), closed: true},
+		{name: "full duplex, too long", body: 1000, handler: fullDuplex(limited(10, 413)), closed: true},
+		{name: "too long, 400", body: 1000, handler: limited(10, 400), like: unlimited(11, 400)},
+		{name: "much too long, 400", body: 1 << 20, handler: limited(10, 400), like: unlimited(11, 400), closed: true},
+		{name: "much too long, 100-continue, 400", body: 8 << 20, sent: 1 << 16, expects: true,
+			handler: limited(10, 400), like: unlimited(11, 400), closed: true},
+		{name: "full duplex, too long, 400", body: 1000,
+			handler: fullDuplex(limited(10, 400)), like: fullDuplex(unlimited(11, 400)), last: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -136,27 +153,65 @@ func TestMaxBytesReader(t *testing.T) {
 				handlers = handlers[1:]
 				return &http.Server{Handler: handler, ErrorLog: discard}
 			}, func(address string) (answers string) {
-				request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", c.body, strings.Repeat("x", c.body))
+				header := fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", c.body)
+				if c.expects {
+					header += "Expect: 100-continue\r\n"
+				}
+				request := header + "\r\n" + strings.Repeat("x", cmp.Or(c.sent, c.body))
 				conn := dial(t, address, "")
+				if err := conn.SetReadDeadline(time.Now().Add(timeLimit)); err != nil {
+					return err.Error()
+				}
 				in := bufio.NewReader(conn)
 				for range 2 {
 					go func() { _, _ = io.WriteString(conn, request) }() // the server may not read all of it
 					response, err := http.ReadResponse(in, nil)
+					if err == nil && response.StatusCode == http.StatusContinue {
+						response, err = http.ReadResponse(in, nil)
+					}
 					if err != nil {
 						return answers + err.Error()
 					}
 					text, err := io.ReadAll(response.Body)
 					answers += fmt.Sprintln(response.StatusCode, response.Close, len(text), err)
+					if c.expects {
+						_, err = io.Copy(io.Discard, in)
+						answers += fmt.Sprintln("reset:", errors.Is(err, syscall.ECONNRESET))
+					}
 					if response.Close || c.last {
 						break
 					}
 				}
 				return answers
 			})
-			if theirs != ours || strings.Contains(ours, "true") != c.closed {
+			if theirs != ours || strings.Contains(ours, " true ") != c.closed {
 				t.Errorf("got %q, net/http answers %q, want Connection: close %v", ours, theirs, c.closed)
 			}
 		})
+	}
+}
+
+func TestNoOtherStatusClosesTheConnection(t *testing.T) {
+	s, address, _ := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(r.Header.Get("Status"))
+		w.WriteHeader(status)
+	})})
+	conn := dial(t, address, "")
+	in := bufio.NewReader(conn)
+	for status := 200; status < 600; status++ {
+		if http.StatusText(status) == "" || status == http.StatusRequestEntityTooLarge {
+			continue
+		}
+		send(t, conn, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nStatus: %d\r\nContent-Length: 1\r\n\r\nx", status))
+		response, err := http.ReadResponse(in, nil)
+		if err != nil || response.StatusCode != status || response.Close {
+			t.Errorf("status %d: %+v, %v", status, response, err)
+			break
+		}
+	}
+	_ = conn.Close()
+	if err := s.Drain(patient(t)); err != nil {
+		t.Error(err)
 	}
 }
 
