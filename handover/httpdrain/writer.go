@@ -14,6 +14,9 @@ const headerBuffer = 2048
 // read from a file.
 const sniffed = 512
 
+// panicTime is how long an HTTP/2 client may take to receive what a handler has written before it panicked.
+const panicTime = 500 * time.Millisecond
+
 // common has the methods that the ResponseWriters of net/http have for each protocol.
 type common interface {
 	http.ResponseWriter
@@ -177,6 +180,7 @@ func (w *writer) panics() {
 		w.WriteHeader(http.StatusInternalServerError)
 	}
 	if w.asked {
+		_ = w.SetWriteDeadline(time.Now().Add(panicTime)) // a client may keep the server from sending a body
 		w.Flush()
 	}
 }

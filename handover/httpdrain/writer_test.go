@@ -215,6 +215,32 @@ func TestNoOtherStatusClosesTheConnection(t *testing.T) {
 	}
 }
 
+// With HTTP/2, a client can keep the server from sending a body.
+func TestAPanicDoesNotWaitForTheClient(t *testing.T) {
+	entered, leave := make(chan bool), make(chan bool)
+	s, address, _ := serve(t, &http.Server{
+		Protocols: protocols("HTTP/2"),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			entered <- true
+			<-leave
+			_, _ = io.WriteString(w, "x")
+			panic(http.ErrAbortHandler)
+		}),
+	})
+	const (
+		settings = "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x00\x00\x00\x00" // INITIAL_WINDOW_SIZE is 0
+		headers  = "\x00\x00\x06\x01\x05\x00\x00\x00\x01" + "\x82\x84\x86\x41\x01x"    // GET http://x/
+	)
+	dial(t, address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+settings+headers)
+	<-entered
+	drained := drains(t, s)
+	waitForDrain(t, address)
+	close(leave)
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
 // A fakeWriter has the methods of net/http's ResponseWriter for HTTP/1.
 type fakeWriter struct {
 	*httptest.ResponseRecorder
