@@ -190,10 +190,89 @@ func (logs) Enabled(context.Context, slog.Level) bool        { return true }
 func (f logs) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f logs) WithGroup(string) slog.Handler                 { return f }
 
+// listenAndServe calls ListenAndServe in this process. It returns when the server serves.
+func listenAndServe(t *testing.T, config handover.Config, path string, drain time.Duration, server *http.Server,
+	returned chan error) (address string) {
+	t.Helper()
+	serving := make(chan string, 1)
+	server.BaseContext = func(l net.Listener) context.Context {
+		serving <- l.Addr().String()
+		return context.Background()
+	}
+	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
+	go func() { returned <- httpdrain.ListenAndServe(config, path, drain, web) }()
+	select {
+	case address = <-serving:
+	case err := <-returned:
+		t.Fatal(err)
+	}
+	return address
+}
+
+// returnsNil waits until ListenAndServe has returned.
+func returnsNil(t *testing.T, returned <-chan error) {
+	t.Helper()
+	select {
+	case err := <-returned:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-patient(t).Done():
+		t.Error("ListenAndServe has not returned")
+	}
+}
+
+// Nothing else begins the drain then, for whose end ListenAndServe waits.
+func TestListenAndServeReturnsAfterShutdown(t *testing.T) {
+	server, returned := &http.Server{}, make(chan error, 1)
+	listenAndServe(t, handover.Config{}, filepath.Join(fdtest.ShortDir(t), "socket"), time.Minute, server, returned)
+	if err := server.Shutdown(patient(t)); err != nil {
+		t.Error(err)
+	}
+	returnsNil(t, returned)
+}
+
+// The service stops, so a successor that is still preparing must not begin to serve.
+func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
+	entered, leave := make(chan bool), make(chan bool)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/held", func(http.ResponseWriter, *http.Request) { entered <- true; <-leave })
+	returned := make(chan error, 1)
+	address := listenAndServe(t, handover.Config{}, path, time.Minute, &http.Server{Handler: mux}, returned)
+	dial(t, address, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	successor, err := handover.Start(patient(t), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = successor.Close() }()
+	conn := dial(t, address, "")
+	in := bufio.NewReader(conn)
+	asked := func() bool { // to close the connection
+		send(t, conn, request)
+		response, err := http.ReadResponse(in, nil)
+		return err != nil || response.Close
+	}
+	if asked() {
+		t.Error("the server drains before SIGTERM")
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the drain has begun", asked)
+	if err := successor.Ready(patient(t)); err == nil {
+		t.Error("a successor has taken over")
+	}
+	close(leave)
+	returnsNil(t, returned)
+}
+
 // The server is plain, although ConfigureServer of x/net/http2 has set its TLSConfig.
 func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	address, returned := make(chan string, 1), make(chan error)
+	returned := make(chan error, 1)
 	logged := false
 	config := handover.Config{Logger: slog.New(logs(func(line string) {
 		if line == "httpdrain: clients were disconnected" {
@@ -208,17 +287,8 @@ func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 		TLSConfig:    &tls.Config{NextProtos: []string{"h2"}},
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(*http.Server, *tls.Conn, http.Handler) {}},
 		Handler:      http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-		BaseContext:  func(l net.Listener) context.Context { address <- l.Addr().String(); return context.Background() },
 	}
-	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
-	go func() { returned <- httpdrain.ListenAndServe(config, path, time.Millisecond, web) }()
-	var conn net.Conn
-	select {
-	case a := <-address:
-		conn = dial(t, a, request)
-	case err := <-returned:
-		t.Fatal(err)
-	}
+	conn := dial(t, listenAndServe(t, config, path, time.Millisecond, server, returned), request)
 	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil { // and the client keeps its connection
 		t.Fatal(err)
 	}
