@@ -17,12 +17,15 @@ import (
 	"time"
 )
 
+// minPause keeps clients from starving a server that starts, on a machine with one processor.
+const minPause = 5 * time.Millisecond
+
 // A Client sends one request after the other.
 type Client struct {
 	Kind  string // for errors
 	URL   string
 	HTTP  http.Client
-	Pause time.Duration // after each request
+	Pause time.Duration // after each request, and at least minPause
 	Again bool          // net/http may send a request again if the server says that it has not processed it
 	Rest  string        // of the answer, after the line with the process ID
 
@@ -114,7 +117,7 @@ func Start(clients ...*Client) (*Load, error) {
 			defer l.done.Done()
 			for ctx.Err() == nil {
 				c.send()
-				time.Sleep(c.Pause)
+				time.Sleep(max(c.Pause, minPause))
 			}
 		}()
 	}

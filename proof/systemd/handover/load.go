@@ -83,7 +83,7 @@ func (s site) start() *webtest.Load {
 	second.Protocols = new(http.Protocols)
 	second.Protocols.SetUnencryptedHTTP2(true)
 	return must.Get(webtest.Start(
-		s.client("keep-alive", s.transport(), 3*time.Millisecond),
+		s.client("keep-alive", s.transport(), 0),
 		s.client("keep-alive with pauses", s.transport(), 40*time.Millisecond),
 		s.client("one request a connection", fresh, 7*time.Millisecond),
 		s.client("HTTP/2", second, 5*time.Millisecond),
