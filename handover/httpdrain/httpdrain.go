@@ -255,43 +255,23 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // server. Later calls wait until the drain is complete, and return its result. If their ctx is done first, they return
 // ctx.Err().
 //
-// Browsers and the [http.Transport] open connections before they have a request for them. Drain closes an HTTP/1
-// connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was
-// later, from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
+// A client whose response has begun cannot be asked. It may send its next request to this server, so ctx must allow for
+// one more request of the longest kind.
 //
-// If the process is stopped during a drain (SIGSTOP, a frozen container) and then continues, Drain first reads what has
-// arrived in the meantime. On systems other than Linux, it may instead close a connection on which something has
-// arrived. But ctx, IdleTimeout and ReadHeaderTimeout also run while the process is stopped.
+// A client that sends no further request receives no response, so it can keep its connection open until ctx is done.
+// Drain does not close idle connections earlier, because a request may be on its way. It only closes HTTP/1 connections
+// that have not sent a complete header within 5 seconds. To limit how long Drain waits for other clients, set these
+// fields of the http.Server: IdleTimeout for idle connections, ReadHeaderTimeout for clients that send only part of a
+// header, ReadTimeout for those that send only part of a body, and WriteTimeout for those that do not read a response.
+// IdleTimeout should be longer than the pauses of clients that cannot send a request again. docs/handover.md says under
+// Limits what clients notice of a drain.
 //
-// A client that is waiting for a response when Drain is called is asked in that response, with two exceptions. With
-// HTTP/1, it cannot be asked if the header has been sent, because the handler has called Flush, written more than 2 KB
-// or, without TLS, copied at least 512 bytes with ReadFrom, as [io.Copy] does. With HTTP/2, it cannot be asked if the
-// handler has written anything. Such a client may send its next request to this server, so ctx must allow for one more
-// request of the longest kind. If the header of an HTTP/1 response has been written, but not sent, the client is asked,
-// but the connection takes half a second longer to close. If a handler panics before it has written anything, an HTTP/2
-// client receives the status 500 before its stream is reset.
-//
-// A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
-// can a client that could not be asked. Drain does not close such idle connections earlier, because a request may be on
-// its way. To limit how long Drain waits for these clients, set IdleTimeout in the http.Server, and ReadHeaderTimeout
-// for those that send only part of a request.
-//
-// With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it
-// reuses. When IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a
-// request may be on its way then. It is up to the client to send that request again. The [http.Transport] does so if
-// the method is GET, HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and
-// no GetBody. Other requests fail then, but no more often than without a drain.
-//
-// With HTTP/2, requests may be on their way when the server asks the client to open a new connection. The server then
-// also reports which of them it will not process. A client can send these again without risk. The http.Transport does
-// so if the request has no body, or has GetBody. Otherwise the request fails, even if the client did not pause.
-//
-// Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
-// Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
-// function with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that
-// function when all other connections are closed, or ctx is done. A handler whose response never ends, such as a stream
-// of events, needs another signal, before the call to Drain. Package h2c of golang.org/x/net hijacks its connections
-// too. Set UnencryptedHTTP2 in the Protocols of the http.Server instead: Drain waits for those connections.
+// Drain neither waits for connections that a handler has taken over with Hijack, as WebSocket libraries do, nor closes
+// them. They end when the process exits. To end them properly, register a function with
+// [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that function when all
+// other connections are closed, or ctx is done. A handler whose response never ends, such as a stream of events, needs
+// another signal, before the call to Drain. Package h2c of golang.org/x/net hijacks its connections too, so set
+// UnencryptedHTTP2 in the Protocols of the http.Server instead.
 func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {

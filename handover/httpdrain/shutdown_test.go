@@ -181,7 +181,7 @@ type drainCase struct {
 	network  string
 }
 
-// isNamed reports whether the documentation of Drain names the case as one in which the client cannot be asked.
+// isNamed reports whether docs/handover.md names the case as one in which the client cannot be asked.
 func (c drainCase) isNamed() bool {
 	switch c.point {
 	case written:
@@ -362,7 +362,7 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 	return got
 }
 
-// Drain must not lose a request that Shutdown does not lose, except in the cases that its documentation names.
+// Drain must not lose a request that Shutdown does not lose, except in the cases that docs/handover.md names.
 func TestDrainAgainstShutdown(t *testing.T) {
 	certificate := borrow().TLS
 	var lost [2]atomic.Int64
