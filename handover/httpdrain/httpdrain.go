@@ -56,6 +56,7 @@ var afterFunc, now = time.AfterFunc, time.Now // other functions in a test
 type Server struct {
 	server   *http.Server
 	draining atomic.Bool
+	onDrain  []func()
 	drained  chan struct{} // closed when Drain has ended
 	err      error         // the result of Drain, then
 
@@ -266,12 +267,11 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // IdleTimeout should be longer than the pauses of clients that cannot send a request again. docs/handover.md says under
 // Limits what clients notice of a drain.
 //
-// Drain neither waits for connections that a handler has taken over with Hijack, as WebSocket libraries do, nor closes
-// them. They end when the process exits. To end them properly, register a function with
-// [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that function when all
-// other connections are closed, or ctx is done. A handler whose response never ends, such as a stream of events, needs
-// another signal, before the call to Drain. Package h2c of golang.org/x/net hijacks its connections too, so set
-// UnencryptedHTTP2 in the Protocols of the http.Server instead.
+// A handler whose response never ends, such as a stream of events, must be told before the call to Drain. Drain neither
+// waits for connections that a handler has taken over with Hijack, as WebSocket libraries do, nor closes them, so tell
+// their handlers too, and wait for them before the program exits. Functions of [http.Server.RegisterOnShutdown] are
+// called only when all other connections are closed, or ctx is done. Package h2c of golang.org/x/net hijacks its
+// connections too, so set UnencryptedHTTP2 in the Protocols of the http.Server instead.
 func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {
@@ -300,6 +300,9 @@ func (s *Server) drain(ctx context.Context) error {
 	var err error
 	for _, l := range listeners {
 		err = errors.Join(err, l.Close())
+	}
+	for _, f := range s.onDrain { // a client that connects again now reaches the successor
+		go f()
 	}
 	for s.isBusy() {
 		select {

@@ -27,6 +27,11 @@ var stopTime = 8 * time.Second // less in a test
 type Endpoint struct {
 	Name, Network, Address string       // as for handover.Process.Listen
 	Server                 *http.Server // it may have several addresses
+
+	// OnDrain, if not nil, is called once, in a goroutine of its own, when the drain begins and the Server's listeners
+	// are closed. The drain does not wait for it, but for responses that it makes handlers end, such as streams of events.
+	// It can also make them end WebSockets, but the program must wait for these after ListenAndServe has returned.
+	OnDrain func()
 }
 
 // ListenAndServe runs a program's HTTP servers until a new version has taken over, or until SIGTERM or SIGINT, and
@@ -37,7 +42,7 @@ type Endpoint struct {
 // second signal ends the process. Errors of an upgrade or a drain are logged with config.Logger or slog.Default. If
 // drain or an Endpoint cannot be used, the error wraps [os.ErrInvalid], and the predecessor continues.
 //
-// Programs that need other signals, their own Process, or time for hijacked connections use [handover.Start] and [New].
+// Programs that need other signals, or their own Process, use [handover.Start] and [New].
 func ListenAndServe(config handover.Config, path string, drain time.Duration, endpoints ...Endpoint) (err error) {
 	if drain <= 0 {
 		return fmt.Errorf("httpdrain: the time to drain is %v, but must be longer than 0, because clients need it: %w", drain, os.ErrInvalid)
@@ -125,6 +130,9 @@ func prepare(endpoints []Endpoint) (servers map[*http.Server]*Server, serve []fu
 		if s == nil {
 			s = New(e.Server)
 			servers[e.Server] = s
+		}
+		if e.OnDrain != nil {
+			s.onDrain = append(s.onDrain, e.OnDrain)
 		}
 		switch config := e.Server.TLSConfig; {
 		case config == nil:

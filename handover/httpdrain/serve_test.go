@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -190,16 +193,16 @@ func (logs) Enabled(context.Context, slog.Level) bool        { return true }
 func (f logs) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f logs) WithGroup(string) slog.Handler                 { return f }
 
-// listenAndServe calls ListenAndServe in this process. It returns when the server serves.
-func listenAndServe(t *testing.T, config handover.Config, path string, drain time.Duration, server *http.Server,
+// listenAndServe calls ListenAndServe in this process, with an address for web. It returns when the server serves.
+func listenAndServe(t *testing.T, config handover.Config, path string, drain time.Duration, web httpdrain.Endpoint,
 	returned chan error) (address string) {
 	t.Helper()
 	serving := make(chan string, 1)
-	server.BaseContext = func(l net.Listener) context.Context {
+	web.Server.BaseContext = func(l net.Listener) context.Context {
 		serving <- l.Addr().String()
 		return context.Background()
 	}
-	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
+	web.Name, web.Network, web.Address = "web", "tcp", "127.0.0.1:0"
 	go func() { returned <- httpdrain.ListenAndServe(config, path, drain, web) }()
 	select {
 	case address = <-serving:
@@ -224,9 +227,10 @@ func returnsNil(t *testing.T, returned <-chan error) {
 
 // Nothing else begins the drain then, for whose end ListenAndServe waits.
 func TestListenAndServeReturnsAfterShutdown(t *testing.T) {
-	server, returned := &http.Server{}, make(chan error, 1)
-	listenAndServe(t, handover.Config{}, filepath.Join(fdtest.ShortDir(t), "socket"), time.Minute, server, returned)
-	if err := server.Shutdown(patient(t)); err != nil {
+	path := filepath.Join(fdtest.ShortDir(t), "socket")
+	web, returned := httpdrain.Endpoint{Server: &http.Server{}}, make(chan error, 1)
+	listenAndServe(t, handover.Config{}, path, time.Minute, web, returned)
+	if err := web.Server.Shutdown(patient(t)); err != nil {
 		t.Error(err)
 	}
 	returnsNil(t, returned)
@@ -239,8 +243,8 @@ func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/held", func(http.ResponseWriter, *http.Request) { entered <- true; <-leave })
-	returned := make(chan error, 1)
-	address := listenAndServe(t, handover.Config{}, path, time.Minute, &http.Server{Handler: mux}, returned)
+	web, returned := httpdrain.Endpoint{Server: &http.Server{Handler: mux}}, make(chan error, 1)
+	address := listenAndServe(t, handover.Config{}, path, time.Minute, web, returned)
 	dial(t, address, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	successor, err := handover.Start(patient(t), path)
@@ -269,6 +273,91 @@ func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
 	returnsNil(t, returned)
 }
 
+// A stream of events ends with its server, and the client then has one from the successor.
+func TestOnDrainEndsStreams(t *testing.T) {
+	const streams = 20
+	upgrades := 3
+	if os.Getenv("SCM_HANDOVER") == "full" {
+		upgrades = 10
+	}
+	for _, c := range []struct {
+		protocol string
+		tls      bool
+	}{{"HTTP/1.1", false}, {"HTTP/1.1", true}, {"HTTP/2", false}, {"HTTP/2", true}} {
+		t.Run(fmt.Sprintf("%s, TLS %v", c.protocol, c.tls), func(t *testing.T) {
+			path := filepath.Join(fdtest.ShortDir(t), "socket")
+			var called atomic.Int64
+			var last chan error
+			start := func(version int) (address string) {
+				ending, end := context.WithCancel(context.Background())
+				server := &http.Server{
+					Protocols: protocols(c.protocol),
+					Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("Connection", "close")
+						_, _ = fmt.Fprintln(w, version)
+						_ = http.NewResponseController(w).Flush()
+						<-ending.Done()
+					}),
+				}
+				if c.tls {
+					server.TLSConfig = borrow().TLS.Clone()
+				}
+				web := httpdrain.Endpoint{Server: server, OnDrain: func() { called.Add(1); end() }}
+				last = make(chan error, 1)
+				return listenAndServe(t, handover.Config{}, path, time.Hour, web, last)
+			}
+			scheme := "http://"
+			if c.tls {
+				scheme = "https://"
+			}
+			url := scheme + start(0)
+			var clients sync.WaitGroup
+			arrived := make([]atomic.Int64, upgrades+1) // streams of each version
+			for range streams {
+				clients.Add(1)
+				go func() {
+					defer clients.Done()
+					transport := &http.Transport{
+						Protocols: protocols(c.protocol), TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+					}
+					defer transport.CloseIdleConnections()
+					for version, seen := 0, -1; version < upgrades; {
+						response, err := (&http.Client{Transport: transport}).Get(url)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_, err = fmt.Fscanln(response.Body, &version)
+						if version <= seen {
+							t.Errorf("after the stream of version %d, there is one of version %d", seen, version)
+						}
+						seen = version
+						arrived[version].Add(1)
+						if _, rest := io.Copy(io.Discard, response.Body); err != nil || rest != nil {
+							t.Errorf("the stream ended with %v, %v", err, rest)
+						}
+						_ = response.Body.Close()
+					}
+				}()
+			}
+			for version := range upgrades + 1 {
+				eventually(t, "each client has a stream", func() bool { return arrived[version].Load() == streams })
+				predecessor := last
+				if version < upgrades {
+					start(version + 1)
+				} else if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+					t.Error(err)
+				}
+				returnsNil(t, predecessor)
+			}
+			clients.Wait()
+			if n := called.Load(); n != int64(upgrades+1) {
+				t.Errorf("OnDrain was called %d times", n)
+			}
+		})
+	}
+}
+
 // The server is plain, although ConfigureServer of x/net/http2 has set its TLSConfig.
 func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
@@ -288,7 +377,8 @@ func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(*http.Server, *tls.Conn, http.Handler) {}},
 		Handler:      http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 	}
-	conn := dial(t, listenAndServe(t, config, path, time.Millisecond, server, returned), request)
+	web := httpdrain.Endpoint{Server: server}
+	conn := dial(t, listenAndServe(t, config, path, time.Millisecond, web, returned), request)
 	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil { // and the client keeps its connection
 		t.Fatal(err)
 	}
