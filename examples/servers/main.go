@@ -1,6 +1,6 @@
 //go:build unix
 
-// Command servers shows how servers that package httpdrain alone cannot drain are replaced without losing a request.
+// Command servers has servers that need more than httpdrain.ListenAndServe to be replaced without losing a request.
 //
 //	servers grpc|web|inplace SOCKET ADDRESS
 //
@@ -33,21 +33,15 @@ type server interface {
 }
 
 func main() {
-	var s server
-	if len(os.Args) == 4 {
-		switch os.Args[1] {
-		case "grpc":
-			s = newGRPC()
-		case "web":
-			s = newWeb()
-		case "inplace":
-			s = newInPlace()
-		}
+	kinds := map[string]func(path, address string) error{
+		"grpc":    func(path, address string) error { return run(newGRPC(), path, address) },
+		"web":     runWeb,
+		"inplace": func(path, address string) error { return run(newInPlace(), path, address) },
 	}
-	if s == nil {
+	if len(os.Args) != 4 || kinds[os.Args[1]] == nil {
 		log.Fatal("usage: servers grpc|web|inplace SOCKET ADDRESS")
 	}
-	if err := run(s, os.Args[2], os.Args[3]); err != nil {
+	if err := kinds[os.Args[1]](os.Args[2], os.Args[3]); err != nil {
 		log.Fatal("servers: ", err)
 	}
 }

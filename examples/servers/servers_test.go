@@ -154,47 +154,54 @@ func TestGRPCServesWhatIsAcceptedDuringTheDrain(t *testing.T) {
 
 // Clients of both kinds connect again when the server ends their connection.
 func TestWeb(t *testing.T) {
-	socket := filepath.Join(fdtest.ShortDir(t), "socket")
-	server, address := start(t, "web", "127.0.0.1:0", socket)
+	l := program.Must(net.Listen("tcp", "127.0.0.1:0"))
+	address := l.Addr().String()
+	program.OK(t, l.Close())
+	server := program.Start(t, program.Command("web", filepath.Join(fdtest.ShortDir(t), "socket"), address))
+	program.Eventually(t, "the server listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		return err == nil && conn.Close() == nil
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	connect := func(pid int) (*bufio.Reader, *websocket.Conn) {
-		t.Helper()
+	seen := map[int]bool{}
+	const upgrades = 3
+	for i := range upgrades + 1 {
 		url := "http://" + address + "/events"
 		request := program.Must(http.NewRequestWithContext(ctx, http.MethodGet, url, nil))
 		response := program.Must(client.Do(request))
 		t.Cleanup(func() { _ = response.Body.Close() })
+		var pid int
 		events := bufio.NewReader(response.Body)
-		if line, err := events.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", pid) {
-			t.Fatalf("the event is %q, %v", line, err)
+		if _, err := fmt.Fscanf(events, "data: %d\n", &pid); err != nil || seen[pid] {
+			t.Fatalf("the event is from process %d, %v", pid, err)
 		}
+		seen[pid] = true
 		conn, _, err := websocket.Dial(ctx, "ws://"+address+"/socket", &websocket.DialOptions{HTTPClient: client})
 		program.OK(t, err)
 		t.Cleanup(func() { _ = conn.CloseNow() })
 		program.OK(t, conn.Write(ctx, websocket.MessageText, []byte("who?")))
 		if _, answer, err := conn.Read(ctx); err != nil || string(answer) != fmt.Sprint(pid) {
-			t.Fatalf("the answer is %q, %v", answer, err)
+			t.Fatalf("the answer is %q, %v, want %d", answer, err, pid)
 		}
-		return events, conn
-	}
-	for range 3 {
-		events, conn := connect(server.PID)
-		successor, _ := start(t, "web", address, socket)
+		signal := syscall.SIGHUP
+		if i == upgrades {
+			signal = syscall.SIGTERM
+		}
+		program.OK(t, syscall.Kill(pid, signal))
 		if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 			t.Error("the WebSocket ended with ", err)
 		}
 		if _, err := io.Copy(io.Discard, events); err != nil {
 			t.Error("the stream of events ended with ", err)
 		}
-		if stderr := server.Succeeds(t, "the server"); stderr != "" {
-			t.Errorf("the server printed %q, want nothing", stderr)
-		}
-		server = successor
 	}
-	connect(server.PID)
+	if stderr := server.Succeeds(t, "the first server"); stderr != "" { // when the last one has closed its output
+		t.Errorf("the servers printed %q, want nothing", stderr)
+	}
 }
 
 func TestInPlace(t *testing.T) {

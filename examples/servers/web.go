@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -13,37 +12,39 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/scm-rights/scm/handover"
 	"github.com/scm-rights/scm/handover/httpdrain"
 )
 
+// socketTime limits how long the program waits for WebSockets after the drain.
+const socketTime = 10 * time.Second
+
 type web struct {
-	server  *httpdrain.Server
 	ending  context.Context // done when the server drains
 	end     context.CancelFunc
 	sockets sync.WaitGroup
 }
 
-func newWeb() *web {
+func runWeb(path, address string) error {
 	s := new(web)
 	s.ending, s.end = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", s.events)
 	mux.HandleFunc("/socket", s.socket)
-	s.server = httpdrain.New(&http.Server{Handler: mux, ReadHeaderTimeout: timeout / 6, IdleTimeout: timeout / 2})
-	return s
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: timeout / 6, IdleTimeout: timeout / 2}
+	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: address, Server: server, OnDrain: s.end}
+	err := httpdrain.ListenAndServe(handover.Config{}, path, timeout, web)
+	s.wait()
+	return err
 }
-
-func (s *web) serve(l net.Listener) error { return s.server.Serve(l) }
 
 // events is a stream of server-sent events.
 func (s *web) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	if r.ProtoMajor == 1 {
-		w.Header().Set("Connection", "close") // otherwise, Drain waits for the idle connection after the stream's end
-	}
+	w.Header().Set("Connection", "close") // so that the client opens a new connection after the stream's end
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for s.ending.Err() == nil {
 		_, _ = fmt.Fprintf(w, "data: %d\n\n", os.Getpid())
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			return
@@ -52,8 +53,7 @@ func (s *web) events(w http.ResponseWriter, r *http.Request) {
 		case <-tick.C:
 		case <-r.Context().Done():
 			return
-		case <-s.ending.Done():
-			return // the client connects again, to the new version
+		case <-s.ending.Done(): // the client connects again, to the new version
 		}
 	}
 }
@@ -77,9 +77,12 @@ func (s *web) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *web) drain(ctx context.Context, _ net.Listener) error {
-	s.end() // before Drain, which waits for event streams
-	err := s.server.Drain(ctx)
-	s.sockets.Wait()
-	return err
+// wait waits for the WebSockets, because ListenAndServe does not.
+func (s *web) wait() {
+	ended := make(chan struct{})
+	go func() { s.sockets.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(socketTime):
+	}
 }
