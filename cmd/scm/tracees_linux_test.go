@@ -120,6 +120,7 @@ var tracees = map[string]func() error{
 	"without a witness": withoutWitness,
 	"shared table":      sharedTable,
 	"without ptrace":    withoutPtrace,
+	"without kcmp":      func() error { return without(unix.ENOSYS, unix.SYS_KCMP) }, // as in gVisor
 
 	"secret":      func() error { return passSecret(scm.Send) },
 	"secret flag": func() error { return passSecret(sendWithFlag) },

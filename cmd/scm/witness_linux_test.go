@@ -69,6 +69,23 @@ func TestPokeWithoutKcmp(t *testing.T) {
 	}
 }
 
+// Without kcmp, scm trace and scm diff say which descriptors they may not report as still open, once for each program.
+func TestTraceWithoutKcmp(t *testing.T) {
+	traceable(t)
+	const want = "scm: descriptors of threads that have a descriptor table of their own may be missing from those that are " +
+		"still open, because scm cannot recognize such threads: kcmp: function not implemented\n"
+	program := append(tracee("without kcmp"), program(t, "scm"))
+	for runs, args := range map[int][]string{
+		1: slices.Concat([]string{"trace", "--"}, tracee("threads")),
+		2: slices.Concat([]string{"diff", "--"}, tracee("threads"), []string{"---"}, tracee("threads")),
+	} {
+		r := finish(t, exec.Command(program[0], append(program[1:], args...)...))
+		if got := strings.Count(r.stderr, want); r.code != 0 || got != runs {
+			t.Errorf("scm %s: exit status %d and %d such lines, want 0 and %d\n%s", args[0], r.code, got, runs, r.stderr)
+		}
+	}
+}
+
 // sharedTable returns an error if this process, whose threads share a descriptor table, has several.
 func sharedTable() error {
 	release := make(chan struct{})

@@ -55,7 +55,7 @@ func tableTIDs(pid int) (tids []int, distinct bool, err error) {
 	distinct = true
 	for _, tid := range all {
 		shares := func(other int) bool {
-			same, err := kcmp(tid, other, kcmpFiles, 0, 0)
+			same, err := SameTable(tid, other)
 			distinct = distinct && (err == nil || err == unix.ESRCH)
 			return same
 		}
@@ -65,6 +65,9 @@ func tableTIDs(pid int) (tids []int, distinct bool, err error) {
 	}
 	return tids, distinct, nil
 }
+
+// SameTable reports whether two threads use the same descriptor table, according to kcmp(2).
+func SameTable(tid1, tid2 int) (bool, error) { return kcmp(tid1, tid2, kcmpFiles, 0, 0) }
 
 // filesOfThread is Files for a thread. It returns none if the thread has ended.
 func filesOfThread(tid int) (files map[int]FileID, err error) {

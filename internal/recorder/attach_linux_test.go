@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,9 +88,9 @@ func tracers(t *testing.T, pid int) (list []string) {
 
 // A trace that ends before the process reports what the process has received and not closed, and that it runs on.
 func TestAttach(t *testing.T) {
-	for _, name := range []string{"steps", "parent", "leaderless"} {
+	for _, name := range []string{"steps", "parent", "leaderless", "apart", "unshare"} {
 		t.Run(name, func(t *testing.T) {
-			s := startSteps(t, name)
+			s := startSteps(t, strings.Replace(name, "unshare", "steps", 1))
 			s.pass("before")
 
 			// Attach has no means to report that it is attached, so the test passes descriptors
@@ -97,7 +99,7 @@ func TestAttach(t *testing.T) {
 			defer letGo()
 			seen := make(chan string, 100)
 			ended := make(chan error, 1)
-			received, open := 0, 0
+			received, tables, open := 0, 1, map[int]int{} // how often each received descriptor is reported
 			go func() {
 				_, err := Attach(ctx, s.cmd.Process.Pid, Options{
 					Handle: func(c *Call) {
@@ -105,7 +107,7 @@ func TestAttach(t *testing.T) {
 						seen <- c.Text()
 					},
 					StillOpen: func(o *StillOpen) {
-						open++
+						open[o.Receipt.seq]++
 						if text := o.Text(); !strings.HasPrefix(text, "running: open ") || !o.Running {
 							t.Errorf("reported: %s", text)
 						}
@@ -124,10 +126,15 @@ func TestAttach(t *testing.T) {
 				}
 			}
 			s.pass("during")
+			if name == "unshare" {
+				s.pass(name)
+				tables = 2
+			}
 			letGo()
 			fdtest.Must(t, <-ended)
-			if open != received {
-				t.Errorf("of %d received descriptors, %d are reported", received, open)
+			wrong := func(times int) bool { return times != tables }
+			if len(open) != received || slices.ContainsFunc(slices.Collect(maps.Values(open)), wrong) {
+				t.Errorf("%d descriptors were received, and are in %d tables; reported are %v", received, tables, open)
 			}
 			for _, tracer := range tracers(t, s.cmd.Process.Pid) {
 				if tracer != "0" {

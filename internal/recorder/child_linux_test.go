@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 func init() {
 	switch reexec.Name() {
-	case "leaderless", "death signal":
+	case "leaderless", "apart", "death signal":
 		runtime.LockOSThread() // init runs on the first thread
 	}
 	for name, run := range map[string]func(){
@@ -57,9 +57,10 @@ func init() {
 		"sections":   childSections,
 		"restart":    childRestart,
 		"sigreturn":  childSigreturn,
-		"steps":      childSteps,
+		"steps":      func() { childSteps(passOne) },
 		"parent":     childParent,
 		"leaderless": childLeaderless,
+		"apart":      childApart,
 
 		"death signal": childDeathSignal,
 	} {
@@ -462,16 +463,21 @@ func pending(tid int, sig unix.Signal) bool {
 	return set&(1<<(sig-1)) != 0
 }
 
-// childSteps passes a descriptor for each line that it reads. On the line "exec" it executes itself
-// again.
-func childSteps() {
+// childSteps calls pass for each line that it reads. On the line "exec" it executes itself
+// again, and on the line "unshare" the thread makes a copy of its descriptor table.
+func childSteps(pass func(text string)) {
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		if lines.Text() == "exec" {
 			check(os.Setenv(reexec.Variable, "steps"))
 			check(unix.Exec(testBinary, os.Args, os.Environ()))
 		}
-		passOne(lines.Text())
+		if lines.Text() == "unshare" {
+			runtime.LockOSThread()
+			check(unix.Unshare(unix.CLONE_FILES))
+		} else {
+			pass(lines.Text())
+		}
 		fmt.Println("done", lines.Text())
 	}
 	fmt.Println("end")
@@ -491,10 +497,30 @@ func childLeaderless() {
 		for !ended(unix.Getpid()) {
 			runtime.Gosched()
 		}
-		childSteps()
+		childSteps(passOne)
 		os.Exit(0)
 	}()
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// childApart passes each descriptor twice, on its first thread and on one that has a descriptor table of its own.
+func childApart() {
+	texts, passed := make(chan string), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		check(unix.Unshare(unix.CLONE_FILES))
+		passed <- struct{}{}
+		for text := range texts {
+			passOne(text)
+			passed <- struct{}{}
+		}
+	}()
+	<-passed // it does not have a copy of what is passed now
+	childSteps(func(text string) {
+		passOne(text)
+		texts <- text
+		<-passed
+	})
 }
 
 // childDeathSignal prints its parent-death signal.

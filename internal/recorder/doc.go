@@ -41,10 +41,10 @@
 // process ends or the recorder detaches from it, and those that an execve passes on (received_linux.go). It keeps a
 // list of received descriptors for each descriptor table. A child inherits the list of its parent. At the exit stop
 // of the last thread that uses the table, the recorder reads /proc/TID/fd. The /proc/PID/fd of a process is empty
-// once its first thread has ended. Threads and processes that have shared a table are assumed to share it until they
-// end, even after unshare(2) with CLONE_FILES or close_range(2) with CLOSE_RANGE_UNSHARE. A received anonymous file,
-// such as an eventfd, is found only at the descriptor at which it was received, because all anonymous files share one
-// inode.
+// once its first thread has ended. A thread can stop sharing a table, by unshare(2) with CLONE_FILES or close_range(2)
+// with CLOSE_RANGE_UNSHARE. Before each use of a list, kcmp(2) shows which threads still share the table, and the
+// others get a copy of the list. A received anonymous file, such as an eventfd, is found only at the descriptor at
+// which it was received, because all anonymous files share one inode.
 //
 // # Effects on the program
 //

@@ -3,6 +3,7 @@ package recorder
 import (
 	"errors"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -156,6 +157,8 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 		inodes[r.seen.id.FileID] = true
 		arrived = append(arrived, r)
 	}
+	t.split(th)
+	th.guessed = false
 	th.table.add(c.Thread, arrived, inodes)
 }
 
@@ -306,12 +309,48 @@ func (th *thread) use(d *descriptorTable) {
 
 // inherit returns the table of a new process: that of its parent if they share it, or else a copy.
 func (d *descriptorTable) inherit(parent, child int) *descriptorTable {
-	const kcmpFiles = 2 // KCMP_FILES
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(parent), uintptr(child), kcmpFiles, 0, 0, 0)
-	if errno == 0 && r == 0 {
+	if same, _ := procfs.SameTable(parent, child); same {
 		return d
 	}
 	return d.copy()
+}
+
+// split gives a copy of a thread's table to the threads that have stopped sharing it. This must precede each change of
+// the table, because a descriptor that the thread receives from now on is in its own table only.
+func (t *tracer) split(th *thread) {
+	var rest *descriptorTable // they are split among themselves later
+	for _, other := range t.threads {
+		if other == th || other.left || other.table != th.table {
+			continue
+		}
+		same, err := procfs.SameTable(th.tid, other.tid)
+		switch {
+		case err == unix.ESRCH || same:
+		case err != nil:
+			t.tablesUnknown(err)
+			return
+		case hasTable(th.tid) && hasTable(other.tid):
+			if rest == nil {
+				rest = th.table.copy()
+			}
+			th.table.threads--
+			other.use(rest)
+		}
+	}
+}
+
+// hasTable reports whether a thread still has a descriptor table. It gives up its memory first when it ends.
+func hasTable(tid int) bool {
+	s := status(tid)
+	return s != "" && !s.IsEnding()
+}
+
+// tablesUnknown calls Options.TablesUnknown, if it has not yet.
+func (t *tracer) tablesUnknown(err error) {
+	if t.o.TablesUnknown != nil {
+		t.o.TablesUnknown(os.NewSyscallError("kcmp", err))
+		t.o.TablesUnknown = nil
+	}
 }
 
 // leaveTable reports the received descriptors that are still open if the thread is the last one that
@@ -319,6 +358,9 @@ func (d *descriptorTable) inherit(parent, child int) *descriptorTable {
 func (t *tracer) leaveTable(th *thread, ended bool) {
 	if th.left {
 		return
+	}
+	if !ended && len(th.table.received) > 0 {
+		t.split(th)
 	}
 	th.left = true
 	th.table.threads--
@@ -361,6 +403,7 @@ func (t *tracer) reportRunning() {
 		if th.left || len(th.table.received) == 0 || ended(tid) {
 			continue
 		}
+		t.split(th)
 		t.report(th, StillOpen{Running: !inExitStop(tid)}, th.updateTable())
 		th.table.received = nil
 	}

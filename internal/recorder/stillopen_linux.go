@@ -28,9 +28,8 @@ import (
 // time of their creation, if the file system has it, and by their names: the name of a deleted file does not change. A
 // file with another name may be the received one, renamed or deleted.
 //
-// The descriptors of processes that share a table are reported when the last of them ends. A process that has stopped
-// sharing it, with unshare(2) or close_range(2), is still taken for one of them, so if it is not the last one, its
-// descriptors are not reported.
+// The descriptors of threads and processes that share a table are reported when the last of them ends. Those of a
+// thread that has stopped sharing it, with unshare(2) or close_range(2), are reported when that thread ends.
 type StillOpen struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended

@@ -202,7 +202,15 @@ var stillOpenTests = []struct {
 		"exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
 	}},
 	{"shares its table with a child that closes it", hosts + "send:a close:a recvx:a share close:a end", nil},
-	{"has a child that stops sharing its table, and keeps it", hosts + "send:a close:a recvx:a share unshare end close:a", nil},
+	{"has a child that stops sharing its table, and keeps it", hosts + "send:a close:a recvx:a share unshare end close:a", []string{
+		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
+	}},
+	{"stops sharing its table, and receives", hosts + "send:a close:a unshare recvx:a", []string{
+		"exit: still open 5<regular /etc/hosts, read>" + from,
+	}},
+	{"receives in both tables", hosts + "send:a send:a close:a share unshare recvx:a end recvx:a close:a", []string{
+		"child exit: still open 5<regular /etc/hosts, read>" + from,
+	}},
 	{"shares its table with a child that executes a program", hosts + "send:a close:a recv:a share exec end close:a", []string{
 		"child exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from + " of another process",
 		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
@@ -343,7 +351,7 @@ func stillOpenUnread(t *testing.T, path string) {
 // Attach reports descriptors that were received while it was attached. The tracer can miss the exit stop
 // of a thread that is killed just when the tracer resumes it from another stop, so the test has several attempts.
 func TestStillOpenAttached(t *testing.T) {
-	for _, name := range []string{"steps", "parent", "grandchild", "leaderless"} {
+	for _, name := range []string{"steps", "parent", "grandchild", "leaderless", "apart"} {
 		t.Run(name, func(t *testing.T) {
 			const attempts = 5
 			for n := 1; ; n++ {
@@ -410,6 +418,53 @@ func TestStillOpenIsReportedOnce(t *testing.T) {
 	}
 	if reported != 1 {
 		t.Errorf("reported %d times", reported)
+	}
+}
+
+// If it is unknown which threads share a descriptor table, the recorder says so once.
+func TestStillOpenWithoutKcmp(t *testing.T) {
+	needsPtrace(t)
+	ownthread.Run(func() { // the filter applies to this thread and its children
+		const fails = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+		if err := errors.Join(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), install([]unix.SockFilter{
+			load(offNr), unless(unix.SYS_KCMP, 1), answer(fails), answer(unix.SECCOMP_RET_ALLOW),
+		})); err != nil {
+			t.Error(err)
+			return
+		}
+		var why []error
+		received := 0
+		tr := newTracer(Options{
+			StillOpen:     func(*StillOpen) { received++ },
+			TablesUnknown: func(err error) { why = append(why, err) },
+		})
+		cmd := childCommand("threads")
+		err := tr.start(cmd)
+		if err == nil {
+			err = tr.loop()
+		}
+		_ = cmd.Wait() // the tracer has waited for the process
+		_ = cmd.Process.Release()
+		if err != nil || received == 0 || len(why) != 1 || !errors.Is(why[0], unix.EPERM) {
+			t.Errorf("%v, received %d, and reports %v; want some received, and EPERM once", err, received, why)
+		}
+	})
+}
+
+// The parent that appear finds in /proc can have another thread whose table the new process has copied.
+func TestMadeCorrectsTable(t *testing.T) {
+	const noThread = 1 << 30
+	tr, process := newTracer(Options{}), new(Process)
+	creator := tr.add(noThread, process, &descriptorTable{received: make([]receivedFD, 1)})
+	wrong := tr.add(noThread+1, process, new(descriptorTable))
+	for _, p := range []*Process{process, process.newChild(noThread + 2)} {
+		th := tr.add(noThread+2, p, wrong.table)
+		th.guessed = true
+		tr.made(creator, th.tid)
+		if len(th.table.received) != 1 || wrong.table.threads != 1 {
+			t.Errorf("child %v: the table has %d received descriptors, and %d threads have the wrong one; want 1 and 1",
+				p != process, len(th.table.received), wrong.table.threads)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +34,10 @@ type Options struct {
 	// descriptor table that several processes share is the last one that ends. StillOpen is also called
 	// just before Attach detaches from a process, which is not stopped then.
 	StillOpen func(*StillOpen)
+	// TablesUnknown, if set, is called at most once, if kcmp(2) is missing or not permitted. The recorder then assumes
+	// that all threads of a process share a descriptor table, and does not call StillOpen for some descriptors of
+	// threads that have a table of their own.
+	TablesUnknown func(why error)
 	// LeftOut is called for each child that Attach does not record because another process traces
 	// it. Processes that such a child starts later are not recorded either.
 	LeftOut func(pid int, why error)
@@ -69,6 +74,7 @@ type thread struct {
 	table    *descriptorTable
 	left     bool // it has begun to end, and no longer uses the table
 	complete bool // its options are set: see completeOptions
+	guessed  bool // appear has guessed whose table it has or has copied, and it has received nothing since
 }
 
 func newTracer(o Options) *tracer {
@@ -227,10 +233,13 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 func (t *tracer) appear(tid int) *thread {
 	s := status(tid)
 	parent := t.dead
+	var sibling *thread // that shares its table, if there is one
 	for _, th := range t.threads {
 		switch strconv.Itoa(th.process.PID) {
 		case s.Field("Tgid"):
-			return t.add(tid, th.process, th.table)
+			if same, _ := procfs.SameTable(th.tid, tid); same || sibling == nil {
+				sibling = th
+			}
 		case s.Field("PPid"):
 			// A thread that has ended shares its table with no one.
 			if !th.left || parent == t.dead {
@@ -238,10 +247,17 @@ func (t *tracer) appear(tid int) *thread {
 			}
 		}
 	}
-	if parent == nil {
-		return t.add(tid, &Process{PID: tid}, new(descriptorTable))
+	var th *thread
+	switch {
+	case sibling != nil:
+		th = t.add(tid, sibling.process, sibling.table)
+	case parent != nil:
+		th = t.add(tid, parent.process.newChild(tid), parent.table.inherit(parent.tid, tid))
+	default:
+		th = t.add(tid, &Process{PID: tid}, new(descriptorTable))
 	}
-	return t.add(tid, parent.process.newChild(tid), parent.table.inherit(parent.tid, tid))
+	th.guessed = true
+	return th
 }
 
 // made records that a thread has created another one, in its process or in a new one. If the tracer does not
@@ -257,6 +273,14 @@ func (t *tracer) made(creator *thread, tid int) {
 		t.add(tid, p.newChild(tid), creator.table.inherit(creator.tid, tid))
 	case th.process != p && th.process.parent != p:
 		p.addChild(th.process)
+	}
+	if th != nil && th.guessed && !th.left {
+		th.table.threads--
+		if th.process == p {
+			th.use(creator.table)
+		} else {
+			th.use(creator.table.inherit(creator.tid, tid))
+		}
 	}
 }
 

@@ -241,6 +241,7 @@ func (o *diffOptions) record(args []string, in *input) (r recorder.Trace, err er
 		}
 	}
 	options.StillOpen = func(found *recorder.StillOpen) { r.StillOpen = append(r.StillOpen, found) }
+	options.TablesUnknown = printTablesUnknown
 	cmd := programCommand(args)
 	stdin, err := in.open()
 	if err != nil {

@@ -114,6 +114,7 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 	o.recorder.Ancillary = !o.all
 	o.recorder.Handle = p.print
 	o.recorder.StillOpen = func(found *recorder.StillOpen) { p.stillOpen = append(p.stillOpen, found) }
+	o.recorder.TablesUnknown = printTablesUnknown
 	o.recorder.LeftOut = func(pid int, why error) {
 		_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 	}
@@ -131,6 +132,12 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 		return cli.Exit(cli.ExitBroken, nil)
 	}
 	return err
+}
+
+// printTablesUnknown says that descriptors may be missing among those that are still open.
+func printTablesUnknown(why error) {
+	_, _ = fmt.Fprintf(os.Stderr, "scm: descriptors of threads that have a descriptor table of their own may be "+
+		"missing from those that are still open, because scm cannot recognize such threads: %v\n", why)
 }
 
 // counted returns the part of the help text that lists the recorded calls.
