@@ -20,8 +20,9 @@ import (
 //   - Two addresses are equal if both or neither of them are NULL.
 //   - Descriptors are numbered in the order in which they first appear in their process. The
 //     comparison includes the kind of file, and whether the descriptor is open for reading, for
-//     writing or as a path. Each descriptor that a call receives gets a new position in
-//     the order. Its close-on-exec flag is compared as a field of its own.
+//     writing or as a path. A descriptor whose file has changed gets a new position in the order, and so does
+//     each descriptor that a call receives. If Options.StillOpen was set, a received one keeps its position
+//     after the program has moved or duplicated it. Its close-on-exec flag is compared as a field of its own.
 //   - Process IDs are numbered in the order in which they first appear in the record.
 //
 // The calls of each process are compared in the order in which its threads entered them, up to the
@@ -44,8 +45,8 @@ type Comparison struct {
 	// Processes lists the processes to compare, by their numbers in A and in B. If it is empty, all are compared.
 	Processes [2][]int
 	// ByConnection groups calls by their socket instead of by process. So a server that forks for each connection can be
-	// compared with one that does not. A received descriptor that is still open then counts only in B, if another program
-	// received it.
+	// compared with one that does not. Of descriptors for files that several processes can open, only the received ones
+	// are then numbered. A received descriptor that is still open then counts only in B, if another program received it.
 	ByConnection bool
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
@@ -363,12 +364,12 @@ func (p piece) first() (i int) {
 	return i
 }
 
-// descriptor compares descriptors. One that only one of the calls passes does not change how later
-// descriptors are numbered.
+// descriptor compares descriptors. One that is new in only one of the calls does not change how later descriptors are
+// numbered.
 func (c *comparison) descriptor(p piece, atExit bool) {
 	x := numberText(p.a, func(fd int32) string { return c.describe(c.a, c.callA, fd, atExit) })
 	y := numberText(p.b, func(fd int32) string { return c.describe(c.b, c.callB, fd, atExit) })
-	if len(p.a) != len(p.b) {
+	if x != y {
 		seen := max(c.a.seenFDs, c.b.seenFDs)
 		c.a.seenFDs, c.b.seenFDs = seen, seen
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // clone returns a call of which a test can change all bytes.
@@ -642,6 +644,63 @@ func TestDiffProcesses(t *testing.T) {
 	b[2].Entry.Messages[0].Payload[0].Data[0] = 'x'
 	if found := (Comparison{}).All(a[:2], b); len(found) != 2 || found[0].Process != 2 || found[1].Process != 3 {
 		t.Errorf("and a process of B alone: %v", found)
+	}
+}
+
+// passing returns calls that receive or send a descriptor. "5<a" receives the file a as descriptor 5, "5>a" sends it,
+// and "50>a=0" sends the descriptor that call 0 received, as descriptor 50.
+func passing(t *testing.T, steps string) (calls []Call) {
+	t.Helper()
+	for i, step := range strings.Fields(steps) {
+		step, number, isReceived := strings.Cut(step, "=")
+		value, name, receives := strings.Cut(step, "<")
+		c, data := receivedOne(amd64), func(c *Call) []byte { return c.Exit.Messages[0].Control.Cmsgs[1].Data }
+		if !receives {
+			value, name, _ = strings.Cut(step, ">")
+			c, data = sentOne(amd64), func(c *Call) []byte { return c.Entry.Messages[0].Control.Cmsgs[0].Data }
+		}
+		fd, err := strconv.Atoi(value)
+		fdtest.Must(t, err)
+		f := File{FD: int32(fd), Kind: "regular", Name: name, Access: "read", identity: name, AtExit: receives}
+		if isReceived {
+			from, err := strconv.Atoi(number)
+			fdtest.Must(t, err)
+			f.from = &Receipt{seq: from, FD: calls[from].Files[1].FD}
+		}
+		copy(data(&c), words(uint32(fd)))
+		c.Files[1], c.seq, c.end = f, i, i
+		c.redecode()
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+// A descriptor is counted by its file, and a received one also after it has moved. A difference in one descriptor does
+// not change how later ones are counted.
+func TestDiffDescriptors(t *testing.T) {
+	a := passing(t, "5<a 5>a=0 5>a=0 5<b 5>b=3 9>c")
+	for _, c := range []struct {
+		name, b string
+		want    []int // the calls that differ
+	}{
+		{"other values", "8<a 8>a=0 8>a=0 7<b 7>b=3 6>c", nil},
+		{"moved", "5<a 50>a=0 50>a=0 5<b 50>b=3 9>c", nil},
+		{"moved between two calls", "5<a 5>a=0 50>a=0 5<b 5>b=3 9>c", nil},
+		{"another file at the value", "5<a 5>x 5>x 5<b 5>b=3 9>c", []int{2, 3}},
+		{"another file with the inode of the received one", "5<a 5>x=0 5>x=0 5<b 5>b=3 9>c", []int{2, 3}},
+		{"another file in one call", "5<a 5>x 5>a=0 5<b 5>b=3 9>c", []int{2}},
+		{"the same file, opened again", "5<a 6>a 5>a=0 5<b 5>b=3 9>c", []int{2}},
+		{"another received one", "5<a 5>a=0 5>a=0 6<b 5>a=0 9>c", []int{5}},
+	} {
+		for _, byConnection := range []bool{false, true} {
+			var got []int
+			for _, d := range (Comparison{ByConnection: byConnection}).All(a, passing(t, c.b)) {
+				got = append(got, d.Call)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s, by connection %v: calls %v differ, want %v", c.name, byConnection, got, c.want)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -23,7 +24,8 @@ type File struct {
 	CloseOnExec bool   // looked up together with Access
 	AtExit      bool   // the call has received it
 
-	inode string // of a memfd, looked up together with Access
+	identity string   // of the file; empty if it cannot be distinguished from others of its kind
+	from     *Receipt // of the received descriptor that it is, or that it duplicates; nil if there is none, or if AtExit
 
 	// Errno is not 0 if the recorder could not look up all of the fields. For example, a process
 	// that is not dumpable hides its descriptors (EACCES) from a tracer without CAP_SYS_PTRACE.
@@ -87,7 +89,7 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	}
 	if err == nil {
 		f.Name = name
-		f.Kind = l.kind(tid, fd, name)
+		f.Kind, f.identity = l.kind(tid, fd, name), identity(tid, fd, name)
 		if whole {
 			err = f.readInfo(tid)
 		}
@@ -115,6 +117,30 @@ func (l *lookup) kind(tid int, fd int32, name string) string {
 		l.sockets[name] = kind
 	}
 	return kind
+}
+
+// identity returns a text that no other file has, also after the file no longer exists. It returns "" for a file that
+// shares its inode with others.
+func identity(tid int, fd int32, name string) string {
+	if strings.HasPrefix(name, "socket:[") || strings.HasPrefix(name, "pipe:[") {
+		return name
+	}
+	var st unix.Statx_t
+	id, err := procfs.Statx(tid, int(fd), 0, &st)
+	if err != nil || sharesInode(id, &st) {
+		return ""
+	}
+	// A file system can give the inode number of a deleted file to another one, which has another handle.
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, procfs.FDPath(tid, int(fd)), unix.AT_SYMLINK_FOLLOW)
+	if err != nil { // such as that of overlayfs
+		return fmt.Sprint(id, strings.TrimSuffix(name, deleted))
+	}
+	return fmt.Sprint(id, handle.Bytes())
+}
+
+// unique reports whether other processes cannot open the file.
+func (f *File) unique() bool {
+	return f.Kind == "memfd" || strings.HasPrefix(f.Name, "socket:[") || strings.HasPrefix(f.Name, "pipe:[")
 }
 
 func fileKind(path, name string) string {
@@ -156,14 +182,11 @@ func socketKind(tid int, fd int32, name string) string {
 	return strings.ReplaceAll(protocol, "-", " ")
 }
 
-// readInfo sets Access, CloseOnExec and inode from the fdinfo file of the descriptor.
+// readInfo sets Access and CloseOnExec from the fdinfo file of the descriptor.
 func (f *File) readInfo(tid int) error {
 	info, err := procfs.ReadFDInfo(tid, int(f.FD))
 	if err != nil {
 		return err
-	}
-	if f.Kind == "memfd" {
-		f.inode = info.Ino
 	}
 	flags := info.Flags
 	f.CloseOnExec = info.CloseOnExec()

@@ -18,16 +18,22 @@ type normalizer struct {
 	pids     map[int32]int
 	names    map[autobound]int
 	fds      map[int32]map[openFile]int // the descriptors of the current process, by file
+	received map[receivedAt]int         // those that its calls have received
 	seenFDs  int                        // how many there are in fds
 	timeouts map[uint64]string          // what the kernel has stored in the timeouts of the current process, by address
 
 	byConnection bool // a connection is compared, not a process
 }
 
-// An openFile identifies the file that a descriptor refers to, as far as possible. The kernel does not
-// reuse the inode number of a socket, a pipe or a memfd. The names and inode numbers of other files
-// can change, or other processes can reuse them.
-type openFile struct{ kind, inode string }
+// An openFile identifies the file that a descriptor refers to, as far as possible.
+type openFile struct{ kind, identity string }
+
+// A receivedAt identifies a received descriptor, also after the program has moved it to another value.
+type receivedAt struct {
+	seq  int // of the call
+	fd   int32
+	file openFile // another file can look like the received one to the recorder
+}
 
 // autobound is a sockaddr_un with a name that the kernel has chosen (unix(7), autobind feature): a
 // 0 byte and five hexadecimal digits.
@@ -57,6 +63,7 @@ func (n *normalizer) next(byConnection bool) {
 		n.pids = map[int32]int{}
 	}
 	n.fds, n.seenFDs, n.timeouts = map[int32]map[openFile]int{}, 0, map[uint64]string{}
+	n.received = map[receivedAt]int{}
 }
 
 // process returns "process 1" for the first process ID, and so on. If exact is true, it does this
@@ -85,9 +92,9 @@ func (n *normalizer) name(a autobound) string {
 }
 
 // descriptor counts the descriptors of a process in the order in which they first appear in its calls,
-// and describes the file. It returns negative values unchanged. A descriptor that the call has
-// received counts as new, even if the same value was in use before. The value that the kernel
-// assigns also depends on files that no recorded call uses.
+// and describes the file. It returns negative values unchanged. A descriptor whose file has changed counts as new. So
+// does one that the call has received, even if the same value was in use before. It keeps its count after the program
+// has moved it. The value that the kernel assigns also depends on files that no recorded call uses.
 func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
@@ -102,10 +109,7 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	file, access := openFile{f.Kind, f.inode}, f.Access
-	if strings.HasPrefix(f.Name, "socket:[") || strings.HasPrefix(f.Name, "pipe:[") {
-		file.inode = f.Name
-	}
+	file, access := openFile{f.Kind, f.identity}, f.Access
 	if strings.HasPrefix(f.Name, "socket:[") {
 		access = "read-write" // of every socket; it is not looked up for the socket of the call
 	}
@@ -113,10 +117,17 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if access != "" {
 		text += ", " + access
 	}
-	if n.byConnection && file.inode == "" {
+	i, ok := n.fds[fd][file]
+	from := receivedAt{c.seq, fd, file}
+	if f.from != nil {
+		from = receivedAt{f.from.seq, f.from.FD, file}
+		if known := n.received[from]; known > 0 {
+			i, ok = known, true
+		}
+	}
+	if !ok && !atExit && n.byConnection && !f.unique() {
 		return text // which descriptor the file gets depends on what else is open
 	}
-	i, ok := n.fds[fd][file]
 	if !ok {
 		n.seenFDs++
 		i = n.seenFDs
@@ -124,6 +135,9 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 			n.fds[fd] = map[openFile]int{}
 		}
 		n.fds[fd][file] = i
+	}
+	if atExit || f.from != nil {
+		n.received[from] = i
 	}
 	return fmt.Sprintf("descriptor %d of the process, %s", i, text)
 }

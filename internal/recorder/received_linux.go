@@ -83,12 +83,18 @@ func identify(tid, fd int) (f seenFile, err error) {
 	if f.name, err = procfs.ReadLink(tid, fd); err != nil {
 		return f, err
 	}
-	if f.id.Anonymous() || f.id.Type == unix.S_IFCHR && slices.Contains(cloned, unix.Mkdev(st.Rdev_major, st.Rdev_minor)) {
+	if sharesInode(f.id.FileID, &st) {
 		f.id.name, f.id.fd = f.name, f.fd
 	}
 	info, err := procfs.ReadFDInfo(tid, fd)
 	f.id.flags = info.Flags &^ changeable
 	return f, err
+}
+
+// sharesInode reports whether several files have the inode.
+func sharesInode(id procfs.FileID, st *unix.Statx_t) bool {
+	device := unix.Mkdev(st.Rdev_major, st.Rdev_minor)
+	return id.Anonymous() || id.Type == unix.S_IFCHR && slices.Contains(cloned, device)
 }
 
 // cloned are the devices of which each open creates another file, such as another terminal.
@@ -104,10 +110,12 @@ var cloned = []uint64{
 	unix.Mkdev(108, 0),  // ppp
 }
 
+// deleted ends the name of a file that no longer has one.
+const deleted = " (deleted)"
+
 // replaced reports whether a descriptor is for another file now, although its fileID has not changed. A file system can
 // reuse the inode number of a file that no longer exists.
 func (f *seenFile) replaced(now seenFile) bool {
-	const deleted = " (deleted)"
 	var unknown unix.StatxTimestamp
 	return f.born != now.born && f.born != unknown && now.born != unknown ||
 		strings.HasSuffix(f.name, deleted) && path.Base(f.name) != path.Base(now.name)
@@ -162,8 +170,14 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 	th.table.add(c.Thread, arrived, inodes)
 }
 
-// maxTable is the size of the largest descriptor table that add reads. Reading that one takes 1 to 2 ms.
+// maxTable is the size of the largest descriptor table that is read at a call. Reading that one takes 1 to 2 ms.
 const maxTable = 512
+
+// mayRead reports whether the descriptor table of a thread is not too large to be read at each call.
+func mayRead(tid int) bool {
+	size, err := strconv.Atoi(status(tid).Field("FDSize"))
+	return err == nil && size <= maxTable
+}
 
 // add adds received descriptors. It first determines which other descriptors for the same files the table
 // contains, unless the table is too large.
@@ -172,8 +186,8 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.seen.fd == fd })
 	}
 	var open map[int]procfs.FileID
-	size, err := strconv.Atoi(status(tid).Field("FDSize"))
-	if err == nil && size <= maxTable {
+	var err error
+	if mayRead(tid) {
 		open, err = openFiles(tid, inodes)
 	}
 	if open == nil || err != nil {
@@ -277,6 +291,40 @@ func (s *search) findMoved(r *receivedFD, others []int32) bool {
 	r.seen.fd = fds[at]
 	s.free[id] = slices.Delete(fds, at, at+1)
 	return true
+}
+
+// find returns the received descriptor that a thread has as fd, even if it has moved or duplicated that descriptor.
+func (d *descriptorTable) find(tid int, fd int32) *Receipt {
+	if len(d.received) == 0 {
+		return nil
+	}
+	id, err := procfs.Identify(tid, int(fd))
+	sameFile := func(r receivedFD) bool { return r.err == 0 && r.seen.id.FileID == id }
+	if err != nil || !slices.ContainsFunc(d.received, sameFile) {
+		return nil
+	}
+	isOpen := func(r receivedFD) bool { return r.seen.fd == fd && sameFile(r) }
+	now := d
+	at := slices.IndexFunc(now.received, isOpen)
+	if at < 0 && mayRead(tid) {
+		now = d.copy() // so that a duplicate is not taken for a descriptor that the thread had before the receive
+		_ = now.update(tid)
+		at = slices.IndexFunc(now.received, isOpen)
+	}
+	if at < 0 {
+		at = slices.IndexFunc(now.received, func(r receivedFD) bool {
+			if !sameFile(r) {
+				return false
+			}
+			same, _ := procfs.Kcmp(tid, int(r.seen.fd), tid, int(fd))
+			return same
+		})
+	}
+	if at < 0 {
+		return nil
+	}
+	receipt := now.received[at].receipt
+	return &receipt
 }
 
 // update follows all received descriptors.

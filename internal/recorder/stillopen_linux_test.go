@@ -325,6 +325,92 @@ func TestFollowReadsFewDetails(t *testing.T) {
 	}
 }
 
+// A received descriptor is found at the value to which the program has moved or duplicated it, and no other one is
+// taken for it.
+func TestFindReceived(t *testing.T) {
+	dir, tid := t.TempDir(), os.Getpid()
+	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	fdtest.Must(t, errors.Join(os.WriteFile(one, nil, 0o666), os.WriteFile(two, nil, 0o666)))
+	openAt := func(fd int, path string) {
+		file, err := os.Open(path)
+		fdtest.Must(t, err)
+		defer file.Close()
+		fdtest.Must(t, unix.Dup3(int(file.Fd()), fd, unix.O_CLOEXEC))
+	}
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 40) // os.Open returns lower ones
+	fdtest.Must(t, err)
+	defer unix.Close(fd)
+	moved, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 50)
+	fdtest.Must(t, err)
+	fdtest.Must(t, unix.Close(moved))
+	other, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 60)
+	fdtest.Must(t, err)
+	defer unix.Close(other)
+	openAt(other, two)
+	for _, c := range []struct {
+		name   string
+		change func()
+		fd     int
+		want   bool
+	}{
+		{"as received", func() {}, fd, true},
+		{"moved", func() { fdtest.Must(t, errors.Join(unix.Dup3(fd, moved, unix.O_CLOEXEC), unix.Close(fd))) }, moved, true},
+		{"duplicated", func() { fdtest.Must(t, unix.Dup3(fd, moved, unix.O_CLOEXEC)) }, moved, true},
+		{"the same file, opened again", func() { openAt(moved, one) }, moved, false},
+		{"another file at the value", func() { openAt(fd, two) }, fd, false},
+		{"another file, and the received one moved", func() {
+			fdtest.Must(t, unix.Dup3(fd, moved, unix.O_CLOEXEC))
+			openAt(fd, two)
+		}, fd, false},
+	} {
+		if _, err := procfs.Kcmp(tid, 0, tid, 0); err != nil && c.name == "duplicated" {
+			t.Log("not run without kcmp: a duplicate")
+			continue
+		}
+		openAt(fd, one)
+		table := new(descriptorTable)
+		for i, fd := range []int{fd, other} {
+			seen, err := identify(tid, fd)
+			fdtest.Must(t, err)
+			table.received = append(table.received, receivedFD{receipt: Receipt{seq: i}, seen: seen})
+		}
+		received := slices.Clone(table.received)
+		c.change()
+		if r := table.find(tid, int32(c.fd)); (r != nil) != c.want || r != nil && r.seq != 0 {
+			t.Errorf("%s: found %+v, want the first one: %v", c.name, r, c.want)
+		}
+		same := slices.EqualFunc(table.received, received, func(a, b receivedFD) bool { return a.seen == b.seen })
+		if !same || len(table.others) > 0 {
+			t.Errorf("%s: the table has changed: %+v", c.name, table)
+		}
+		_ = unix.Close(moved)
+	}
+}
+
+// A file has another identity than a deleted one with the same name, whose inode number it may have, and keeps it when
+// it is renamed.
+func TestIdentity(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	of := func(path string) string {
+		file, err := os.Open(path)
+		fdtest.Must(t, err)
+		defer file.Close()
+		return new(lookup).file(os.Getpid(), int32(file.Fd()), true).identity
+	}
+	fdtest.Must(t, os.WriteFile(path, nil, 0o666))
+	first := of(path)
+	fdtest.Must(t, os.Rename(path, path+"2"))
+	renamed := of(path + "2")
+	fdtest.Must(t, errors.Join(os.Remove(path+"2"), os.WriteFile(path, nil, 0o666)))
+	second := of(path)
+	if _, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, 0); err != nil {
+		t.Skip("this file system has no handles:", err)
+	}
+	if first == "" || renamed != first || second == first {
+		t.Errorf("got %q, renamed %q, and another file %q; want the first two the same", first, renamed, second)
+	}
+}
+
 // The descriptors of a process that is not dumpable can be read only with CAP_SYS_PTRACE. The same is true of
 // its memory, so the recorder does not know what such a process has received.
 func TestStillOpenUnread(t *testing.T) {

@@ -372,6 +372,9 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	}
 	if !t.o.Sections {
 		c.lookUpEntry(&t.lookup)
+		for i := range c.Files {
+			c.Files[i].from = th.table.find(c.Thread, c.Files[i].FD)
+		}
 	}
 	th.call = c
 }
