@@ -35,7 +35,8 @@
 //   - a file that is moved to another descriptor during the five seconds
 //
 // The check looks only at the descriptor table of the thread that it runs on. A thread that has called unshare(2) with
-// CLONE_FILES has a table of its own.
+// CLONE_FILES has a table of its own. The check does not see files that stay open without a descriptor: the fixed files
+// of an io_uring, files that are mapped into memory, and files in a message that has not been received.
 //
 // A file that is closed and opened again under the same descriptor looks the same to the check, and so do anonymous
 // files of one kind, such as eventfds. They count as left open, unless the check looks while the descriptor is closed.

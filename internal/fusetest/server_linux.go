@@ -18,6 +18,7 @@ const (
 	Getattr = 3
 	Unlink  = 10
 	Open    = 14
+	Read    = 15
 	Statfs  = 17
 	Flush   = 25
 	Init    = 26

@@ -34,10 +34,11 @@ var rules = []rule{
 	{[]string{"internal/sys"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/pure"}, []string{"internal/msg", "internal/sys", xsys}},
 	{[]string{"internal/msg", "internal/testrecord", "interop/display", "interop/junit", "interop/peers/go/peer"}, nil},
-	{[]string{"internal/procfs", "internal/ownthread"}, []string{xsys}},
+	{[]string{"internal/procfs", "internal/ownthread", "internal/ringtest"}, []string{xsys}},
 	{[]string{"internal/fdtest"}, []string{"internal/procfs", "internal/sys", "internal/received", "internal/testrecord", xsys}},
 	{[]string{"fdleak"}, []string{"internal/fdtest", "internal/procfs", xsys}},
-	{[]string{"internal/fusetest", "internal/reexec"}, []string{"internal/fdtest", xsys}},
+	{[]string{"internal/reexec"}, []string{"internal/fdtest", xsys}},
+	{[]string{"internal/fusetest"}, []string{"internal/fdtest", "internal/ringtest", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "internal/testrecord", "libraries"}},
 	{[]string{"internal/recorder"}, []string{"internal/ownthread", "internal/procfs", xsys}},
 	{[]string{"handover"}, []string{"wire", "framed", ".", "internal/sys", xsys}},
@@ -64,7 +65,7 @@ var rules = []rule{
 	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
 
 	{[]string{"cmd/scm/internal/programs"}, []string{"interop/expected", "interop/display", "interop/junit", "interop/raw", "interop/witness", "internal/procfs", xsys}},
-	{[]string{"cmd/scm/internal/programs/testserver"}, []string{"interop/raw", "internal/ownthread", xsys}},
+	{[]string{"cmd/scm/internal/programs/testserver"}, []string{"interop/raw", "internal/ownthread", "internal/ringtest", xsys}},
 	{[]string{"cmd/scm/internal/cli"}, []string{"interop/display", "libraries"}},
 	{[]string{"cmd/scm/internal/socketcmd"}, []string{"cmd/scm/internal/cli", ".", "wire", "internal/sys", "interop/display", "libraries"}},
 	{[]string{"cmd/scm/internal/tracecmd"}, []string{"cmd/scm/internal/cli", "internal/recorder", "interop/display", "libraries"}},
@@ -76,8 +77,10 @@ var rules = []rule{
 // programs, and a package for tests that has them inside, may be imported only by each other.
 var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin", "internal/promises", "interoptest"}
 
-// unsafePackages may import unsafe outside their tests. Package fusetest is used only by tests.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "internal/fusetest"}
+// unsafePackages may import unsafe outside their tests. Packages fusetest and ringtest are used only by tests.
+var unsafePackages = []string{
+	"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "internal/fusetest", "internal/ringtest",
+}
 
 // isStandard reports whether a package is of the standard library.
 func isStandard(path string) bool {

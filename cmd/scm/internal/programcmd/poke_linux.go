@@ -64,6 +64,12 @@ permitted, it does not know which threads share a table, and counts the same des
 in several threads once. If several threads have tables of their own, and each keeps one
 descriptor, scm can then mistake this for a limited number.
 
+A file can stay open after its descriptor is closed. scm counts the fixed files of each
+io_uring that has a descriptor. It does not find those of an io_uring whose own
+descriptor the server has closed, or files that the server has mapped into its memory. If
+an io_uring is so busy that the kernel does not show its fixed files, scm ends with status
+4, and says so. Before Linux 6.15, such an io_uring can appear to have none.
+
 If the path of the socket contains the PID of the server, use a pattern with a * instead.
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.
 

@@ -51,25 +51,42 @@ func named(kind string, id uint32) string {
 	return kind + name
 }
 
-// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, after how
-// many messages the server runs out of descriptors, if each message leaves one, and who can send them.
+// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, how many as
+// fixed files, after how many messages the server runs out of descriptors, if each message leaves one, and who can send
+// them.
 func (t *target) extent(list []Holding, messages int) (text string) {
 	var names []string
+	fixed := 0
 	for _, h := range list {
 		if h.PID != t.server.pid && !slices.Contains(names, h.Program) {
 			names = append(names, h.Program)
+		}
+		if h.ring != nil {
+			fixed += h.FDs
 		}
 	}
 	if len(names) > 1 || len(names) == 1 && names[0] != ProgramOf(t.server.pid) {
 		text = ", in " + strings.Join(names, ", ")
 	}
+	if fixed > 0 {
+		text += fmt.Sprintf(", %d of them as fixed files of an io_uring", fixed)
+	}
 	most := slices.MaxFunc(list, func(a, b Holding) int { return cmp.Compare(a.FDs, b.FDs) })
-	limit, free := room(most.TID)
+	limit, free := most.room()
 	if each := most.FDs / max(messages, 1); limit > 0 && messages > 0 && each > 0 {
 		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, free/each, limit)
 		text += "; who may connect: " + clients(t.address)
 	}
 	return text
+}
+
+// room returns the size of the table with the descriptors, and how many more it can have. The size is -1 if it is
+// unknown.
+func (h Holding) room() (limit, free int) {
+	if h.ring != nil {
+		return h.ring.Size, h.ring.Size - len(h.ring.Files)
+	}
+	return room(h.TID)
 }
 
 // room returns the descriptor limit of a thread, and how many more descriptors it can open. The limit is -1 if the

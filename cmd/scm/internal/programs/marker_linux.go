@@ -3,9 +3,12 @@ package programs
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -13,21 +16,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Marker is a file that has no name. A process can have it open only if it has received it.
+// A Marker is a file that has no path. A process can have it open only if it has received it.
 //
 // The kernel identifies the file as long as the marker is open. After Close, the identity may belong to another file.
 type Marker struct {
 	fd, path int // path is opened with O_PATH
 	id       procfs.FileID
+	name     string // by which the kernel identifies the file in an io_uring
 }
 
 // NewMarker creates a marker.
 func NewMarker() (*Marker, error) {
-	fd, err := unix.MemfdCreate("scm-marker", unix.MFD_CLOEXEC)
+	name := "scm-marker-" + rand.Text()[:13] // older kernels show only 31 bytes of memfd:scm-marker-…
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	m := &Marker{fd: fd, path: -1}
+	m := &Marker{fd: fd, path: -1, name: name}
 	if m.id, err = procfs.IdentifyOwn(fd); err == nil {
 		m.path, err = unix.Open(procfs.FDPath(procfs.Self, fd), unix.O_PATH|unix.O_CLOEXEC, 0)
 	}
@@ -44,12 +49,14 @@ func (m *Marker) Close() {
 	witness.CloseFD(&m.path)
 }
 
-// A Holding describes the descriptors of a marker that are open in one descriptor table of a process.
+// A Holding describes the descriptors of a marker that are open in one descriptor table of a process, or the fixed
+// files of an io_uring.
 type Holding struct {
 	PID     int
 	TID     int    // of a thread that uses the table
 	Program string // the base name of what it executes
 	FDs     int    // how many
+	ring    *procfs.Ring
 }
 
 // Holdings returns for each marker the processes of the server that have it open. It returns an error if the kernel
@@ -69,15 +76,27 @@ func (s *Server) Holdings(markers ...*Marker) (map[*Marker][]Holding, error) {
 		if err := inspectError(pid, err); err != nil {
 			return nil, err
 		}
+		hold := func(m *Marker, tid, fds int, ring *procfs.Ring) {
+			if m != nil && fds > 0 {
+				held[m] = append(held[m], Holding{pid, tid, ProgramOf(pid), fds, ring})
+			}
+		}
 		for _, table := range tables {
 			fds := map[*Marker]int{}
 			for _, id := range table.Files {
-				if m := byID[id]; m != nil {
-					fds[m]++
-				}
+				fds[byID[id]]++
 			}
 			for m, n := range fds {
-				held[m] = append(held[m], Holding{pid, table.TID, ProgramOf(pid), n})
+				hold(m, table.TID, n, nil)
+			}
+			rings, err := table.Rings()
+			if err := inspectError(pid, err); err != nil {
+				return nil, err
+			}
+			for _, ring := range rings {
+				for _, m := range markers {
+					hold(m, table.TID, strings.Count(strings.Join(ring.Files, "\n"), m.name), &ring)
+				}
 			}
 		}
 	}
@@ -135,6 +154,11 @@ func (s *Server) WaitUntilClosed(
 func inspectError(pid int, err error) error {
 	if !witness.MayNotInspect(pid, err) {
 		return nil
+	}
+	if errors.Is(err, unix.EBUSY) {
+		const text = "cannot look at the fixed files of an io_uring of process %d (%s), because it is always busy, " +
+			"or the kernel does not show them: %w"
+		return fmt.Errorf(text, pid, ProgramOf(pid), err)
 	}
 	why := cmp.Or(procfs.Refusal(pid), "the system forbids it")
 	return fmt.Errorf("cannot look at the descriptors of process %d (%s): %s; run scm as root: %w",

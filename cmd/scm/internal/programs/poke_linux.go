@@ -457,7 +457,7 @@ func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding) error {
 	}
 	for _, t := range kept {
 		// A connection, which is closed now, and what accepted it need space too.
-		full := func(h Holding) bool { _, free := room(h.TID); return free < t.fds+2 }
+		full := func(h Holding) bool { _, free := h.room(); return free < t.fds+2 }
 		if n := Count(more[t.marker]); n <= Count(held[t.marker]) && !slices.ContainsFunc(more[t.marker], full) {
 			text := "the server keeps %d of %d descriptors, no more than of the first %d"
 			t.Notes = append(t.Notes, fmt.Sprintf(text, min(n, t.sent), t.sent, t.sent/2))

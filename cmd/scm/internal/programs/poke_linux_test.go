@@ -17,6 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/internal/ringtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,6 +78,7 @@ func TestPoke(t *testing.T) {
 		"all":      leaks(Items...),
 		"both":     append(leaks(Items[:8]...), "path crash"),
 		"hoard":    append(leaks(Items[:7]...), "253 crash", "path leak"),
+		"ring":     leaks(Items[:8]...),
 		"two":      leaks("two"),
 		"second":   leaks("two", "253"),
 		"rejected": leaks("newline", "4k", "second", "two", "253", "path"),
@@ -89,6 +91,9 @@ func TestPoke(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
+			if mode == "ring" {
+				needRing(t)
+			}
 			args, address := testServer(t, mode, "stream")
 			if strings.HasSuffix(mode, "second") { // its descriptor table gets full, and then it keeps no more
 				args = limitFiles(args, 200)
@@ -113,6 +118,28 @@ func TestPoke(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// needRing skips a test that needs an io_uring.
+func needRing(t *testing.T) {
+	t.Helper()
+	ring, err := ringtest.New(1)
+	if err != nil {
+		t.Skip("the kernel does not permit an io_uring: ", err)
+	}
+	_ = unix.Close(ring)
+}
+
+// The finding says how many descriptors are fixed files, and the size of the io_uring's table is the limit.
+func TestPokeRing(t *testing.T) {
+	needRing(t)
+	args, address := testServer(t, "ring", "stream")
+	trials := poke(t, PokeOptions{PID: start(t, args, address).pid, Address: address, Settle: short})
+	want := regexp.MustCompile("keeps 1 of 1 .*, 1 of them as fixed files of an io_uring: 1 per message, " +
+		fmt.Sprintf("so that about 2[0-9]{2} messages reach its limit of %d; who may connect: ", testserver.RingSize))
+	if text := fmt.Sprint(trials[0].Findings); !want.MatchString(text) {
+		t.Errorf("got %s, want %s", text, want)
 	}
 }
 

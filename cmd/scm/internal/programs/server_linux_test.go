@@ -14,7 +14,9 @@ import (
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/internal/ringtest"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -203,5 +205,41 @@ func TestPokeInAUserNamespace(t *testing.T) {
 	got := found(poke(t, PokeOptions{Args: append([]string{"unshare", "-r"}, args...), Address: address, Settle: short}))
 	if !slices.Equal(got, []string{"two leak", "253 leak"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The fixed file of an io_uring belongs to one marker.
+func TestHoldingsOfARing(t *testing.T) {
+	needRing(t)
+	ring, err := ringtest.New(1)
+	fdtest.Must(t, err)
+	defer unix.Close(ring)
+	fixed, other := marker(t), marker(t)
+	put := int32(fixed.fd)
+	fdtest.Must(t, ringtest.Put(ring, 0, &put))
+	attached, err := Attach(os.Getpid())
+	fdtest.Must(t, err)
+	defer attached.Stop()
+	held, err := attached.Holdings(fixed, other)
+	fdtest.Must(t, err)
+	if one, two := Count(held[fixed]), Count(held[other]); one != 3 || two != 2 { // with those of the marker
+		t.Errorf("got %d and %d descriptors, want 3 and 2: %+v", one, two, held)
+	}
+}
+
+// If the kernel does not show the fixed files of an io_uring, the error says so.
+func TestHoldingsOfABusyRing(t *testing.T) {
+	release := fusetest.BusyRing(t)
+	attached, err := Attach(os.Getpid())
+	fdtest.Must(t, err)
+	defer attached.Stop()
+	_, busy := attached.Holdings()
+	release()
+	want := "cannot look at the fixed files of an io_uring of process "
+	if !errors.Is(busy, unix.EBUSY) || !strings.HasPrefix(busy.Error(), want) {
+		t.Errorf("got %v, want %s", busy, want)
+	}
+	if _, err := attached.Holdings(); err != nil {
+		t.Error(err)
 	}
 }

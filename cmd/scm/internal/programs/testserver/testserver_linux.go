@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/ownthread"
+	"github.com/scm-rights/scm/internal/ringtest"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,7 @@ var Faulty = []string{
 	"quits",    // ends instead, with status 0
 	"both",     // has the bugs of all and of opath
 	"hoard",    // closes none, and ends with status 1 when it has more than 30
+	"ring",     // makes all of them fixed files of an io_uring until that is full, and closes them
 }
 
 // Cache is the mode of a server that stores only the last descriptors of all connections: before it receives a message,
@@ -68,8 +70,12 @@ type server struct {
 	mode   string
 	apart  bool
 	listen int
-	stored chan int // the descriptors of the modes Cache and hoard
+	stored chan int // the descriptors of the modes Cache and hoard, or the free slots of the mode ring
+	ring   int
 }
+
+// RingSize is how many descriptors a server in the mode ring keeps.
+const RingSize = 256
 
 // Main runs a server at an address. The arguments are its mode, its type of socket (stream, seqpacket or dgram) and the
 // address. With LISTEN_FDS, it uses the socket that it has inherited. It returns only after an error, which it prints.
@@ -103,6 +109,14 @@ func (s *server) run(typ, address string) (err error) {
 	if s.mode == NoFiles || s.mode == NoFilesStrict { // connections inherit the option
 		if err := raw.SetOption(s.listen, "passrights", 0); err != nil {
 			return err
+		}
+	}
+	if s.mode == "ring" {
+		if s.ring, err = ringtest.New(RingSize); err != nil {
+			return err
+		}
+		for slot := range RingSize {
+			s.stored <- slot
 		}
 	}
 	if mode, ok := strings.CutPrefix(s.mode, Forked); ok {
@@ -229,9 +243,12 @@ func (s *server) serve(c int) {
 	}
 }
 
-// inspect does what the modes with a crash do with a descriptor.
+// inspect does what the mode ring and the modes with a crash do with a descriptor.
 func (s *server) inspect(fds []int) {
 	for _, fd := range fds {
+		if fixed := int32(fd); s.mode == "ring" && len(s.stored) > 0 {
+			_ = ringtest.Put(s.ring, <-s.stored, &fixed) // the kernel rejects one with O_PATH
+		}
 		_, err := unix.Read(fd, make([]byte, 1))
 		if s.mode == "ebadf" && err == unix.EBADF {
 			fmt.Fprintln(os.Stderr, "read:", err)
