@@ -51,9 +51,8 @@ func named(kind string, id uint32) string {
 	return kind + name
 }
 
-// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, how many as
-// fixed files, after how many messages the server runs out of descriptors, if each message leaves one, and who can send
-// them.
+// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, how many
+// as fixed files, after how many messages the fullest table is full, and who can send them.
 func (t *target) extent(list []Holding, messages int) (text string) {
 	var names []string
 	fixed := 0
@@ -72,12 +71,14 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 		text += fmt.Sprintf(", %d of them as fixed files of an io_uring", fixed)
 	}
 	most := slices.MaxFunc(list, func(a, b Holding) int { return cmp.Compare(a.FDs, b.FDs) })
-	limit, free := most.room()
-	if each := most.FDs / max(messages, 1); limit > 0 && messages > 0 && each > 0 {
-		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, free/each, limit)
-		text += "; who may connect: " + clients(t.address)
+	if limit, free := most.room(); limit > 0 && messages > 0 {
+		rate := fmt.Sprintf("%d per message", most.FDs/messages)
+		if most.FDs%messages != 0 { // others may be in other tables, or closed
+			rate = fmt.Sprintf("%d per %d messages in one table", most.FDs, messages)
+		}
+		text += fmt.Sprintf(": %s, so that about %d messages reach its limit of %d", rate, free*messages/most.FDs, limit)
 	}
-	return text
+	return text + "; who may connect: " + clients(t.address)
 }
 
 // room returns the size of the table with the descriptors, and how many more it can have. The size is -1 if it is

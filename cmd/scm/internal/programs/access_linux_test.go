@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // The modes of the socket and of its directories say who may connect.
@@ -55,5 +56,28 @@ func TestExtentOfSharedDescriptors(t *testing.T) {
 	list := []Holding{{PID: pid, TID: pid, FDs: 3}, {PID: pid, TID: pid, FDs: 3}}
 	if got := server.extent(list, 3); !strings.Contains(got, ": 1 per message, ") {
 		t.Error(got)
+	}
+}
+
+// Descriptors that are spread over several tables reach the limit of the fullest one after more messages.
+func TestExtentInSeveralTables(t *testing.T) {
+	pid := os.Getpid()
+	server := &target{server: &Server{pid: pid}, address: "@name"}
+	ring := &procfs.Ring{Size: 100, Files: make([]string, 10)}
+	for _, c := range []struct {
+		list []Holding
+		want string
+	}{
+		{[]Holding{{FDs: 1, ring: ring}, {FDs: 2, ring: ring}},
+			": 2 per 3 messages in one table, so that about 135 messages reach its limit of 100"},
+		{[]Holding{{FDs: 4, ring: ring}}, ": 4 per 3 messages in one table, so that about 67 messages reach its limit of 100"},
+		{[]Holding{{TID: -1, FDs: 3}}, "; who may connect: any"}, // a thread that has ended
+	} {
+		for i := range c.list {
+			c.list[i].PID = pid
+		}
+		if got := server.extent(c.list, 3); !strings.Contains(got, c.want) || !strings.HasSuffix(got, "; who may connect: any") {
+			t.Errorf("got %q, want %q and who may connect", got, c.want)
+		}
 	}
 }
