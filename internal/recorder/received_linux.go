@@ -28,6 +28,9 @@ type receivedFD struct {
 	err     syscall.Errno // why the file could not be identified
 
 	fixed bool // the other descriptors for the file are unknown, so it is found only at its own value
+
+	file File   // as it was received
+	slot string // the name of the fixed file of an io_uring that it has become, or ""
 }
 
 // A Receipt identifies a received descriptor.
@@ -121,11 +124,12 @@ func (f *seenFile) replaced(now seenFile) bool {
 		strings.HasSuffix(f.name, deleted) && path.Base(f.name) != path.Base(now.name)
 }
 
-// openFiles returns the descriptors of a thread for the given files.
-func openFiles(tid int, files map[procfs.FileID]bool) (map[int]procfs.FileID, error) {
-	open, err := procfs.Files(tid)
+// openFiles returns the descriptors of a thread for the given files, and all of them.
+func openFiles(tid int, files map[procfs.FileID]bool) (map[int]procfs.FileID, procfs.Table, error) {
+	all, err := procfs.Files(tid)
+	open := maps.Clone(all)
 	maps.DeleteFunc(open, func(_ int, id procfs.FileID) bool { return !files[id] })
-	return open, err
+	return open, procfs.Table{TID: tid, Files: all}, err
 }
 
 // ReceivedFDs returns the descriptors that the call has received.
@@ -162,6 +166,9 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 			continue // another thread has closed it
 		}
 		_ = errors.As(err, &r.err)
+		if f := c.file(fd, true); f != nil {
+			r.file = *f
+		}
 		inodes[r.seen.id.FileID] = true
 		arrived = append(arrived, r)
 	}
@@ -186,9 +193,10 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.seen.fd == fd })
 	}
 	var open map[int]procfs.FileID
+	var table procfs.Table
 	var err error
 	if mayRead(tid) {
-		open, err = openFiles(tid, inodes)
+		open, table, err = openFiles(tid, inodes)
 	}
 	if open == nil || err != nil {
 		d.received = slices.DeleteFunc(d.received, func(r receivedFD) bool { return isNew(r.seen.fd) })
@@ -197,7 +205,7 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		}
 	} else {
 		maps.DeleteFunc(open, func(fd int, _ procfs.FileID) bool { return isNew(int32(fd)) })
-		d.follow(tid, inodes, open, false)
+		_ = d.follow(table, inodes, open, false) // which keeps those that may be fixed files
 	}
 	d.received = append(d.received, arrived...)
 }
@@ -205,10 +213,13 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 // follow drops the received descriptors for the given files that are no longer open, and follows those
 // that the program has moved to another value. A descriptor counts as moved if the process has one
 // more than the other descriptors that it already had for the file. Only then, or if whole, does follow look at the
-// details of descriptors that still have their value and their file, because that takes long if there are many.
-func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
+// details of descriptors that still have their value and their file, because that takes long if there are many. It
+// returns an error if it cannot look at the fixed files of io_urings.
+func (d *descriptorTable) follow(
+	table procfs.Table, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool,
+) error {
 	inPlace := d.takeInPlace(open)
-	s := newSearch(tid, open)
+	s := newSearch(table, open)
 	reused := map[procfs.FileID][]int32{} // by other descriptors for the file
 	for i := range d.received {
 		r := &d.received[i]
@@ -220,7 +231,8 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 	}
 	var kept []receivedFD
 	for i, r := range d.received {
-		if files[r.seen.id.FileID] && r.err == 0 && !inPlace[i] && !s.findMoved(&r, d.others[r.seen.id.FileID]) {
+		if files[r.seen.id.FileID] && r.err == 0 && !inPlace[i] &&
+			!s.findMoved(&r, d.others[r.seen.id.FileID]) && !s.findFixed(&r) {
 			continue
 		}
 		kept = append(kept, r)
@@ -232,6 +244,7 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 	for id := range files {
 		d.others[id] = append(s.free[id], reused[id]...)
 	}
+	return s.err
 }
 
 // takeInPlace says for each received descriptor whether its value is open, for the same file, and removes these values
@@ -239,7 +252,7 @@ func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map
 func (d *descriptorTable) takeInPlace(open map[int]procfs.FileID) []bool {
 	inPlace := make([]bool, len(d.received))
 	for i, r := range d.received {
-		if id, ok := open[int(r.seen.fd)]; ok && id == r.seen.id.FileID {
+		if id, ok := open[int(r.seen.fd)]; ok && id == r.seen.id.FileID && r.slot == "" {
 			inPlace[i] = true
 			delete(open, int(r.seen.fd))
 		}
@@ -249,13 +262,16 @@ func (d *descriptorTable) takeInPlace(open map[int]procfs.FileID) []bool {
 
 // A search looks for received descriptors among those that the process of a thread has open.
 type search struct {
-	tid  int
-	seen map[int32]seenFile        // the details of the descriptors that it has looked at
-	free map[procfs.FileID][]int32 // those to which a received descriptor may have been moved, in order
+	table procfs.Table
+	seen  map[int32]seenFile        // the details of the descriptors that it has looked at
+	free  map[procfs.FileID][]int32 // those to which a received descriptor may have been moved, in order
+	rings bool                      // it has looked at the fixed files
+	fixed []string                  // the names of those that no received descriptor has become
+	err   error                     // why it does not know all of them
 }
 
-func newSearch(tid int, open map[int]procfs.FileID) *search {
-	s := &search{tid, map[int32]seenFile{}, map[procfs.FileID][]int32{}}
+func newSearch(table procfs.Table, open map[int]procfs.FileID) *search {
+	s := &search{table: table, seen: map[int32]seenFile{}, free: map[procfs.FileID][]int32{}}
 	for _, fd := range slices.Sorted(maps.Keys(open)) {
 		s.free[open[fd]] = append(s.free[open[fd]], int32(fd))
 	}
@@ -267,7 +283,7 @@ func (s *search) is(r *receivedFD, fd int32) bool {
 	now, ok := s.seen[fd]
 	if !ok {
 		var err error
-		if now, err = identify(s.tid, int(fd)); err != nil {
+		if now, err = identify(s.table.TID, int(fd)); err != nil {
 			now = seenFile{}
 		}
 		s.seen[fd] = now
@@ -280,7 +296,7 @@ func (s *search) is(r *receivedFD, fd int32) bool {
 func (s *search) findMoved(r *receivedFD, others []int32) bool {
 	id := r.seen.id.FileID
 	fds := s.free[id]
-	if r.fixed || r.seen.id.name != "" || len(fds) <= len(others) {
+	if r.fixed || r.slot != "" || r.seen.id.name != "" || len(fds) <= len(others) {
 		return false
 	}
 	// Descriptors that are not new may still be the other ones.
@@ -299,7 +315,7 @@ func (d *descriptorTable) find(tid int, fd int32) *Receipt {
 		return nil
 	}
 	id, err := procfs.Identify(tid, int(fd))
-	sameFile := func(r receivedFD) bool { return r.err == 0 && r.seen.id.FileID == id }
+	sameFile := func(r receivedFD) bool { return r.err == 0 && r.slot == "" && r.seen.id.FileID == id }
 	if err != nil || !slices.ContainsFunc(d.received, sameFile) {
 		return nil
 	}
@@ -327,15 +343,39 @@ func (d *descriptorTable) find(tid int, fd int32) *Receipt {
 	return &receipt
 }
 
+// findFixed finds the fixed file of an io_uring that a received descriptor has become, by its name, and removes it from
+// fixed. It returns false if there is none.
+func (s *search) findFixed(r *receivedFD) bool {
+	if !s.rings {
+		s.rings = true
+		var rings []procfs.Ring
+		rings, s.err = s.table.Rings()
+		for _, ring := range rings {
+			s.fixed = append(s.fixed, ring.Files...)
+		}
+	}
+	received := strings.TrimSuffix(r.seen.name, deleted)
+	at := slices.IndexFunc(s.fixed, func(name string) bool {
+		name = strings.TrimSuffix(name, deleted)
+		return name == received || name == path.Base(received) // all that older kernels show
+	})
+	if at < 0 {
+		return s.err != nil
+	}
+	r.slot = s.fixed[at]
+	s.fixed = slices.Delete(s.fixed, at, at+1)
+	return true
+}
+
 // update follows all received descriptors.
 func (d *descriptorTable) update(tid int) error {
 	files := map[procfs.FileID]bool{}
 	for _, r := range d.received {
 		files[r.seen.id.FileID] = true
 	}
-	open, err := openFiles(tid, files)
+	open, table, err := openFiles(tid, files)
 	if err == nil {
-		d.follow(tid, files, open, true)
+		err = d.follow(table, files, open, true)
 	}
 	return err
 }
@@ -472,16 +512,20 @@ func (t *tracer) report(th *thread, o StillOpen, errno syscall.Errno) {
 		return
 	}
 	for _, r := range th.table.received {
-		o.Process, o.Receipt = th.process, r.receipt
+		o.Process, o.Receipt, o.Fixed = th.process, r.receipt, r.slot != ""
 		switch {
 		case errno != 0:
 			o.File = File{FD: r.seen.fd, Errno: errno}
 		case r.err != 0:
 			o.File = File{FD: r.seen.fd, Errno: r.err}
+		case o.Fixed:
+			o.File = r.file
+			o.File.Name = r.slot
 		default:
 			o.File = t.lookup.file(th.tid, r.seen.fd, true)
 		}
-		o.perhaps = r.seen.id.Type == unix.S_IFCHR && r.seen.id.name != "" || o.File.Name != r.seen.name
+		o.perhaps = r.seen.id.Type == unix.S_IFCHR && r.seen.id.name != "" || o.File.Name != r.seen.name ||
+			strings.HasSuffix(r.slot, deleted) // other files can have the same name
 		found := o
 		t.o.StillOpen(&found)
 	}

@@ -28,6 +28,9 @@ import (
 // time of their creation, if the file system has it, and by their names: the name of a deleted file does not change. A
 // file with another name may be the received one, renamed or deleted.
 //
+// A closed descriptor whose file is a fixed file of an io_uring is still open. The recorder finds the file by its name,
+// so not if it was renamed.
+//
 // The descriptors of threads and processes that share a table are reported when the last of them ends. Those of a
 // thread that has stopped sharing it, with unshare(2) or close_range(2), are reported when that thread ends.
 type StillOpen struct {
@@ -37,6 +40,7 @@ type StillOpen struct {
 	Program string // the path of that program; empty if it is unknown
 	File    File
 	Receipt Receipt
+	Fixed   bool // the file is a fixed file of an io_uring, and has no descriptor
 	// the received descriptor may have been closed, because its file cannot be distinguished from another one
 	perhaps bool
 }
@@ -51,6 +55,9 @@ func (o *StillOpen) Text() string {
 	moved, receiver := "", ""
 	if r.FD != o.File.FD {
 		moved = fmt.Sprintf(", received as %d", r.FD)
+	}
+	if o.Fixed {
+		moved = ", a fixed file of an io_uring"
 	}
 	if r.Process != o.Process {
 		receiver = fmt.Sprintf(" of process %d", r.Process.PID)
@@ -92,6 +99,7 @@ type (
 		Program    string      `json:"program,omitempty"`
 		ProgramHex string      `json:"program_hex,omitempty"` // the path in hexadecimal, if it is not UTF-8
 		Perhaps    bool        `json:"perhaps,omitempty"`     // the received descriptor may have been closed
+		Fixed      bool        `json:"fixed_file,omitempty"`  // of an io_uring
 		Descriptor jsonFile    `json:"descriptor"`
 		Received   jsonReceipt `json:"received"`
 	}
@@ -110,8 +118,9 @@ type (
 func (o *StillOpen) JSON() ([]byte, error) {
 	r := &o.Receipt
 	j := jsonStillOpen{
-		Event: o.event(), PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Descriptor: o.File.json(),
-		Received: jsonReceipt{r.Process.PID, r.Thread, r.Call, r.Socket.json(), r.FD, r.Index, r.Count},
+		Event: o.event(), PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Fixed: o.Fixed,
+		Descriptor: o.File.json(),
+		Received:   jsonReceipt{r.Process.PID, r.Thread, r.Call, r.Socket.json(), r.FD, r.Index, r.Count},
 	}
 	if !utf8.ValidString(o.Program) {
 		j.ProgramHex = hex.EncodeToString([]byte(o.Program))

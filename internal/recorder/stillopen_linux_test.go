@@ -19,8 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/internal/ringtest"
 )
 
 // flags32 are the flags with which the C compiler builds for 386. A static program needs no 32-bit libraries.
@@ -235,6 +237,33 @@ var stillOpenTests = []struct {
 	}},
 	{"opens a file with the inode of a deleted one", one + "send:a close:a unlink:DIR/one recvx:a close:a open:a:DIR/two", nil},
 	{"opens a file with the inode of a deleted one at another value", one + "send:a close:a unlink:DIR/one recvx:a close:a " + passwd + "open:a:DIR/two", nil},
+	{"keeps a fixed file", hosts + "send:a recvx:b ring:b close:b", []string{
+		"exit: still open 6<regular /etc/hosts, read>, a fixed file of an io_uring" + from,
+	}},
+	{"closes the io_uring", hosts + "send:a recvx:b ring:b close:b close:r", nil},
+	{"keeps another fixed file", hosts + passwd + "send:a recvx:c ring:b close:c", nil},
+	{"keeps one that is also a fixed file", hosts + "send:a recvx:b ring:b", []string{
+		"exit: still open 6<regular /etc/hosts, read>" + from,
+	}},
+	{"keeps two of three fixed files, and uses the value again", hosts + "send:a send:a send:a recvx:b ring:b close:b recvx:b close:b recvx:b ring:b close:b", []string{
+		"exit: still open 6<regular /etc/hosts, read>, a fixed file of an io_uring" + from,
+		"exit: still open 6<regular /etc/hosts, read>, a fixed file of an io_uring" + from,
+	}},
+	{"keeps a fixed file, and a descriptor with its value", hosts + "send:a send:a recvx:b ring:b close:b recvx:b", []string{
+		"exit: still open 6<regular /etc/hosts, read>, a fixed file of an io_uring" + from,
+		"exit: still open 6<regular /etc/hosts, read>" + from,
+	}},
+	{"keeps a fixed file, and moves another", hosts + "send:a send:a recvx:b ring:b close:b recvx:b move:b:20", []string{
+		"exit: still open 6<regular /etc/hosts, read>, a fixed file of an io_uring" + from,
+		"exit: still open 20<regular /etc/hosts, read>, received as 6" + from,
+	}},
+	{"keeps a fixed file that is deleted later", one + "send:a recvx:b ring:b close:b unlink:DIR/one", []string{
+		"exit: perhaps still open 6<regular DIR/one (deleted), read>, a fixed file of an io_uring" + from,
+	}},
+	{"keeps an anonymous fixed file", "eventfd:a send:a recvx:b ring:b close:b", []string{
+		"exit: perhaps still open 6<anon_inode:[eventfd], read-write>, a fixed file of an io_uring" + from,
+	}},
+	{"executes another program with a fixed file", hosts + "send:a recvx:b ring:b close:b exec", nil},
 	{"is killed", hosts + "send:a close:a recvx:a kill", []string{
 		"exit: still open 5<regular /etc/hosts, read>" + from,
 	}},
@@ -256,6 +285,9 @@ func TestStillOpen(t *testing.T) {
 			for _, threads := range []string{"", "threads:4 ", "other "} {
 				for _, c := range stillOpenTests {
 					t.Run(threads+c.name, func(t *testing.T) {
+						if strings.Contains(c.steps, "ring:") {
+							needsRing(t)
+						}
 						dir := t.TempDir()
 						fdtest.Must(t, errors.Join(os.WriteFile(dir+"/one", nil, 0o666), os.Link(dir+"/one", dir+"/two")))
 						steps := strings.ReplaceAll(threads+c.steps, "DIR", dir)
@@ -271,7 +303,7 @@ func TestStillOpen(t *testing.T) {
 						open := listed(t, stdout)
 						for _, o := range list {
 							inherited, listed := open[openFD{o.Process.PID, int(o.File.FD), o.File.Name}]
-							if !listed || o.Exec && !inherited {
+							if !o.Fixed && (!listed || o.Exec && !inherited) {
 								t.Errorf("%s\nis not in\n%s", o.Text(), stdout)
 							}
 						}
@@ -280,6 +312,30 @@ func TestStillOpen(t *testing.T) {
 			}
 		})
 	})
+}
+
+// needsRing skips a test that needs an io_uring.
+func needsRing(t *testing.T) {
+	t.Helper()
+	ring, err := ringtest.New(1)
+	if err != nil {
+		t.Skip("the kernel does not permit an io_uring: ", err)
+	}
+	_ = unix.Close(ring)
+}
+
+// A descriptor that may be a fixed file of an io_uring, which the kernel does not show, has not been closed for sure.
+func TestFollowABusyRing(t *testing.T) {
+	release := fusetest.BusyRing(t)
+	tid, closed := unix.Getpid(), receivedFD{seen: seenFile{id: fileID{FileID: procfs.FileID{Ino: 1, Type: unix.S_IFREG}}}}
+	table := &descriptorTable{received: []receivedFD{closed}}
+	if err := table.update(tid); !errors.Is(err, unix.EBUSY) || len(table.received) != 1 {
+		t.Errorf("got %v and %v, want EBUSY, and the descriptor", err, table.received)
+	}
+	release()
+	if err := table.update(tid); err != nil || len(table.received) != 0 {
+		t.Errorf("got %v and %v, want no descriptor", err, table.received)
+	}
 }
 
 // A file system that has given the inode of a deleted file to another one soon after can be recognized by the time of
@@ -315,7 +371,8 @@ func TestFollowReadsFewDetails(t *testing.T) {
 	}
 	table := &descriptorTable{received: []receivedFD{received(5, null), received(6, null), received(7, zero)}}
 	table.others = map[procfs.FileID][]int32{null: {8, 9}}
-	table.follow(noThread, map[procfs.FileID]bool{null: true}, map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
+	_ = table.follow(procfs.Table{TID: noThread}, map[procfs.FileID]bool{null: true},
+		map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
 	var kept []int32
 	for _, r := range table.received {
 		kept = append(kept, r.seen.fd)

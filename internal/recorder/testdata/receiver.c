@@ -12,6 +12,7 @@
  *   close:SLOT
  *   dup:SLOT:FD        duplicate a descriptor to the value FD
  *   move:SLOT:FD       duplicate it, and close the original
+ *   ring:SLOT          make it a fixed file of an io_uring, whose own descriptor is in slot r
  *   fork ... end       perform the steps in a child, and wait for it
  *   share ... end      the same in a child that shares the descriptor table
  *   unshare            stop sharing the descriptor table
@@ -29,6 +30,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum {
+	io_uring_setup = 425,
+	io_uring_register = 427,
+	register_files = 2,
+	register_files_update = 6
+};
 
 static int slots[128];
 static int pair[2];
@@ -130,6 +139,29 @@ transfer(const char *step, const char *names)
 		slots[(int)names[i]] = fds[i];
 }
 
+/* fix makes a descriptor a fixed file in the next slot of an io_uring. */
+static void
+fix(const char *step, int fd)
+{
+	static int next;
+	int *ring = &slots['r'];
+	uint32_t params[30]; /* struct io_uring_params */
+	struct {
+		uint32_t offset, resv;
+		uint64_t fds;
+	} update = {(uint32_t)next, 0, (uintptr_t)&fd};
+	const int free_slots[4] = {-1, -1, -1, -1};
+
+	memset(params, 0, sizeof(params));
+	if (next++ == 0) {
+		*ring = (int)syscall(io_uring_setup, 1, params);
+		check(*ring >= 0 &&
+			syscall(io_uring_register, *ring, register_files, free_slots, 4) == 0,
+		    step);
+	}
+	check(syscall(io_uring_register, *ring, register_files_update, &update, 1) == 1, step);
+}
+
 static void *
 wait_forever(void *unused)
 {
@@ -213,6 +245,8 @@ perform(char **steps)
 		} else if (strcmp(step, "move") == 0) {
 			check(dup2(*slot, parse_int(second)) >= 0 && close(*slot) == 0, step);
 			*slot = parse_int(second);
+		} else if (strcmp(step, "ring") == 0) {
+			fix(step, *slot);
 		} else if (strcmp(step, "fork") == 0) {
 			steps = block(steps, 0);
 		} else if (strcmp(step, "share") == 0) {
