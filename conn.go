@@ -64,7 +64,11 @@ func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, opError("conn", err)
 	}
-	return config.borrow(inner)
+	made, err := config.borrow(inner)
+	if owned, ok := c.(sys.OwnedConn); ok && owned.NoFiles && err == nil {
+		made.refuses.Store(true)
+	}
+	return made, err
 }
 
 // borrow creates a Conn from what unwrap returned.

@@ -68,6 +68,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 			made.addr = unixAddr(l.Addr().Network(), l.Path)
 			made.file, _ = newSocketFile(l.Path, l, &l.FileID) // nil if the file is gone
 		}
+		made.config.NoFiles = config.NoFiles || l.NoFiles
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
 	}

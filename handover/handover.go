@@ -96,7 +96,8 @@
 // removes its file. device and inode identify this file: each is a decimal number in a string. Without them, or if the
 // path leads to another file, the file stays. The first descriptors of the message belong to these elements, in order.
 // address is in base64, because a path need not be UTF-8. For a file that was passed to [Process.Keep], network is
-// absent. The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is
+// absent. Process.Listen sets O_NONBLOCK in a received socket, and thus for the predecessor, whose accept(2) then no
+// longer waits. The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is
 // true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is replaced,
@@ -156,8 +157,13 @@ type Config struct {
 
 	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether these were
 	// received or created. Unix.Mode is an exception: it applies only to those that they create without
-	// Config.Listen. If a new version sets Unix.NoFiles, that takes effect when it calls Listen, for its
-	// predecessor too.
+	// Config.Listen.
+	//
+	// With Unix.NoFiles, the kernel rejects descriptors for a received socket as soon as the predecessor can no longer
+	// continue: when Ready returns or, if the predecessor notifies a service manager, soon after. Until then, this
+	// process rejects them itself. A later version without NoFiles inherits the option. To turn it off, call
+	// [scm.PassRights] after Ready. Calling NewListener of a Config with NoFiles changes the socket at once, so do that
+	// only after Ready, too.
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set

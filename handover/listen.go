@@ -98,8 +98,9 @@ func (p *Process) obtain(ctx context.Context, want socket, packets bool) (made n
 		}
 	}
 	o := newOffered(have, made)
-	if found { // until Ready, the predecessor needs the file
+	if found { // until Ready, the predecessor needs the file, and its clients may send files
 		o.unlink(false)
+		o.noFiles = p.config.Unix.NoFiles && isUnix(have.Network)
 	}
 	if err := p.offer(o); err != nil {
 		_ = made.Close()
@@ -152,7 +153,7 @@ func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, pa
 			}
 			have = want
 			have.Created, have.FileID = in.Created, in.FileID
-			made, err := open(in.file, have, packets, p.config.Unix)
+			made, err := open(in.file, have, packets, p.config.Unix, true)
 			if errors.Is(err, errOtherKind) {
 				continue
 			}
@@ -225,7 +226,7 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 	defer func() { _ = f.Close() }()
 	want.Created = samePath(l.Addr().String(), want.path()) // otherwise, only Config.Listen knows the file
 	want.FileID = sys.FileIDOf(os.Lstat(want.path()))
-	made, err = open(f, want, false, p.config.Unix)
+	made, err = open(f, want, false, p.config.Unix, false)
 	if ok && err == nil {
 		u.SetUnlinkOnClose(false) // made removes the file
 	}
@@ -253,6 +254,9 @@ func (p *Process) explain(want socket, err error) error {
 	}
 	_, port, _ := net.SplitHostPort(string(want.Address))
 	for _, in := range p.succession.inherited {
+		if in.isFile() { // package net would set O_NONBLOCK, for the predecessor too
+			continue
+		}
 		bound := in.bound()
 		if a, ok := bound.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
 			if bound.Network() == "tcp" && !mayListen(in.file) {

@@ -199,8 +199,9 @@ func (in *inherited) isFile() bool { return in.passed && in.Network == "" }
 // An offered is a socket or file that this process passes to its successors.
 type offered struct {
 	socket
-	conn syscall.Conn // a Listener or Conn of package scm borrows the program's, to have a SetUnlinkOnClose of its own
-	kept bool         // the service manager has it too
+	conn    syscall.Conn // a Listener or Conn of package scm borrows the program's, to have a SetUnlinkOnClose of its own
+	kept    bool         // the service manager has it too
+	noFiles bool         // the option of Config.Unix.NoFiles is to be set once this process serves
 }
 
 func newOffered(s socket, conn syscall.Conn) offered {
@@ -241,8 +242,17 @@ func asSocket[T any](made T, err error) (netSocket, error) {
 var errOtherKind = errors.New("package net cannot use the socket")
 
 // open opens a received socket that is listening or, if packets is true, that receives packets from any address. A Unix
-// socket gets the options in config.
-func open(f *os.File, have socket, packets bool, config scm.Config) (made netSocket, err error) {
+// socket gets the options in config. If shared is true, another process may still serve it. Then open does not set the
+// socket option of NoFiles, but checks that the kernel has it.
+func open(f *os.File, have socket, packets bool, config scm.Config, shared bool) (made netSocket, err error) {
+	noFiles := shared && config.NoFiles && isUnix(have.Network)
+	if noFiles {
+		a, b, err := scm.Config{NoFiles: true}.Pair("unix")
+		if err != nil {
+			return nil, err
+		}
+		_, _, config.NoFiles = a.Close(), b.Close(), false
+	}
 	if packets {
 		made, err = asSocket(hold(f, net.FilePacketConn))
 		if c, ok := made.(net.Conn); ok && c.RemoteAddr() != nil {
@@ -258,9 +268,9 @@ func open(f *os.File, have socket, packets bool, config scm.Config) (made netSoc
 	owned := made
 	switch u := made.(type) {
 	case *net.UnixListener:
-		owned, err = config.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
+		owned, err = config.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID, NoFiles: noFiles})
 	case *net.UnixConn:
-		owned, err = config.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
+		owned, err = config.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID, NoFiles: noFiles})
 	}
 	if err != nil {
 		_ = made.Close()

@@ -283,7 +283,7 @@ func (p *Process) takeControl() (life *os.File, err error) {
 	}
 	s := &p.succession
 	if s.predecessor != nil {
-		l, err := open(s.control, socket{Network: "unix", Address: []byte(p.path), Created: true, FileID: s.controlID}, false, scm.Config{})
+		l, err := open(s.control, socket{Network: "unix", Address: []byte(p.path), Created: true, FileID: s.controlID}, false, scm.Config{}, true)
 		if err != nil {
 			return nil, err
 		}
@@ -398,7 +398,27 @@ func (p *Process) begin(ctx context.Context, e event, main bool, last func() err
 	if err != nil && written {
 		p.pidFile.remove()
 	}
+	if err == nil && !main {
+		p.rejectFiles()
+	}
 	return err
+}
+
+// rejectFiles sets the option of Config.Unix.NoFiles in the received sockets. While the predecessor may still continue,
+// its clients would notice that.
+func (p *Process) rejectFiles() {
+	p.mu.Lock()
+	all := slices.Clone(p.server.offered)
+	p.mu.Unlock()
+	for _, o := range all {
+		if !o.noFiles {
+			continue
+		}
+		err := withFD(o.conn, func(fd int) error { return scm.PassRights(fd, false) })
+		if err != nil && !errors.Is(err, os.ErrClosed) {
+			p.logger.Warn("handover: cannot make the kernel reject descriptors", "name", o.Name, "err", err)
+		}
+	}
 }
 
 // interrupted returns the error for a call that ctx or Close has interrupted.
@@ -423,13 +443,18 @@ func (p *Process) becomeMain(predecessor *peer, unused []string) {
 	var kept []offered
 	stores := p.manager != nil && os.Getenv("FDSTORE") != ""
 	p.mu.Lock()
-	if _, err := p.on(gotMain); err == nil && predecessor != nil {
+	_, err := p.on(gotMain)
+	announced := err == nil && predecessor != nil
+	if announced {
 		p.server.setUnlink(true)
 	}
 	if stores {
 		kept = p.server.keep()
 	}
 	p.mu.Unlock()
+	if announced {
+		p.rejectFiles()
+	}
 	if predecessor == nil {
 		p.manager.ready()
 	}

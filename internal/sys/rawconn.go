@@ -17,11 +17,13 @@ type FileID struct {
 
 // An OwnedListener was received from another process, which left the socket file Path to this one. The kernel may know
 // the file by another name. If Path is "", there is none. If Path does not lead to the file FileID, no file is removed.
-// Package scm's NewListener and NewConn accept these types.
+// NoFiles makes the Conns reject descriptors, as that of scm.Config does, but does not set the socket option. Package
+// scm's NewListener and NewConn accept these types.
 type OwnedListener struct {
 	*net.UnixListener
 	Path string
 	FileID
+	NoFiles bool
 }
 
 // An OwnedConn is like an OwnedListener, for datagrams.
@@ -29,6 +31,7 @@ type OwnedConn struct {
 	*net.UnixConn
 	Path string
 	FileID
+	NoFiles bool
 }
 
 // Control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
