@@ -89,7 +89,7 @@ func TestGarbageFromTheSuccessor(t *testing.T) {
 				g.send(s)
 				if instead == "going" && !g.ends && !g.abort {
 					isReplaced(t, a)
-					if got := log.has("took an unexpected message for going")(); got == strings.HasPrefix(g.what, "going") {
+					if got := log.has("took an error for going")(); got == strings.HasPrefix(g.what, "going") {
 						t.Errorf("it is logged: %v", got)
 					}
 					return

@@ -112,7 +112,8 @@
 //     does not serve, because it sends going first. The predecessor continues, even if the stream ends in the middle
 //     of a message.
 //   - After go, every message but abort counts as going, even if the predecessor cannot read it, because only a
-//     successor that may serve sends it. Only abort and the end of the stream mean that the successor does not serve.
+//     successor that may serve sends it. So does an error of read(2), except those that mean that the stream has ended.
+//     Only abort and the end of the stream mean that the successor does not serve.
 //   - The predecessor makes the pipe ":life" for this attempt only, and no other process has its write end. If
 //     the attempt fails, the predecessor writes one byte into the pipe before it aborts. The byte always fits.
 //   - If the stream ends before the successor has received all sockets, the successor connects again.

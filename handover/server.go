@@ -343,11 +343,12 @@ func (p *Process) converse(a *attempt, hello message) (err error) {
 	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
 	_ = a.peer.conn.SetDeadline(time.Time{})
 	_, err = a.peer.receive("going")
-	if errors.As(err, new(messageError)) { // only a successor that may serve sends anything but abort
-		p.logger.Warn("handover: took an unexpected message for going", "pid", a.peer.pid, "err", err)
-		err = nil
+	if aborted := new(abortError); err == nil || isGone(err) || errors.As(err, &aborted) {
+		return err
 	}
-	return err
+	// Only a successor that may serve sends anything but abort. An error of read(2) does not say what it has sent.
+	p.logger.Warn("handover: took an error for going", "pid", a.peer.pid, "err", err)
+	return nil
 }
 
 var newPipe = os.Pipe // another function in a test

@@ -76,7 +76,7 @@ var transitions = []struct {
 	{in: handing, on: gotMain, why: "it precedes this state"},
 	{in: handing, on: callClose, does: "ends the attempt as a failure does, and then removes the PID file; the files of sockets stay", next: closed},
 	{in: handing | told, on: gotFailure, does: "writes a byte into :life and sends abort; after go, writes the PID file again", next: serving},
-	{in: told, on: gotAnswer, does: "logs a message other than going; announces the successor to the manager, and waits for main"},
+	{in: told, on: gotAnswer, does: "logs a message other than going, or an error; announces the successor to the manager, and waits for main"},
 	{in: told, on: gotMain, does: "sends main, and closes the Unix socket and the channel of Replaced", next: replaced},
 	{in: told, on: callClose, does: "leaves the files to the successor, which may serve", next: leaving},
 	{in: replaced, on: gotAnswer | gotFailure | gotMain, why: "the conversation has ended"},

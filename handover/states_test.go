@@ -125,9 +125,9 @@ func ways(in state, e event) []string {
 	case e == gotFailure && in == handing:
 		return []string{" abort", " deadline", " end", " garbage"}
 	case e == gotFailure:
-		return []string{" abort", " deadline", " end", " end in a message", " abort that has lost its descriptor"}
+		return []string{" abort", " end", " end in a message", " abort that has lost its descriptor"}
 	case e == gotAnswer && in&(told|leaving) != 0:
-		return []string{" going", " going that has lost its descriptor", " garbage", " another message"}
+		return []string{" going", " going that has lost its descriptor", " garbage", " another message", " deadline"}
 	case e == gotMain && in == serving:
 		return []string{" main", " abort", " end"}
 	}
@@ -137,16 +137,13 @@ func ways(in state, e event) []string {
 // happens lets an event happen, and returns when the Process has noticed. The error is that of the method.
 func (s *situation) happens(e event, way string) error {
 	s.t.Helper()
-	settled := func() {
-		s.t.Helper()
-		eventually(s.t, "the attempt has ended", func() bool {
-			s.p.mu.Lock()
-			defer s.p.mu.Unlock()
-			if a := s.p.server.attempt; a != nil && way == " deadline" { // again, because the Process sets it too
-				_ = a.peer.conn.SetDeadline(expired)
-			}
-			return s.p.server.attempt == nil
-		})
+	ended := func() bool {
+		s.p.mu.Lock()
+		defer s.p.mu.Unlock()
+		if a := s.p.server.attempt; a != nil && way == " deadline" { // again, because the Process sets it too
+			_ = a.peer.conn.SetDeadline(expired)
+		}
+		return s.p.server.attempt == nil
 	}
 	switch e {
 	case gotHello:
@@ -172,6 +169,13 @@ func (s *situation) happens(e event, way string) error {
 				s.next.sendsRaw(`{"type":"going","descriptors":2}`, os.Stdin)
 			case " garbage":
 				s.next.sendsRaw("{")
+			case " deadline":
+				eventually(s.t, "it has noticed the error", func() bool {
+					if ended() {
+						s.t.Fatal("it continues, but the successor may serve")
+					}
+					return s.p.isReplaced() || len(s.manager.texts) > 0
+				})
 			default:
 				s.next.sends(message{Type: "later"})
 			}
@@ -255,7 +259,7 @@ func (s *situation) happens(e event, way string) error {
 			s.t.Error("Ready: ", err)
 		}
 	default:
-		settled()
+		eventually(s.t, "the attempt has ended", ended)
 	}
 	return nil
 }
