@@ -97,8 +97,8 @@
 // path leads to another file, the file stays. The first descriptors of the message belong to these elements, in order.
 // address is in base64, because a path need not be UTF-8. For a file that was passed to [Process.Keep], network is
 // absent. Process.Listen sets O_NONBLOCK in a received socket, and thus for the predecessor, whose accept(2) then no
-// longer waits. The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is
-// true, another message of type sockets follows.
+// longer waits. The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If
+// more is true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is replaced,
 // unless main was set. Either process may send abort, with a reason, instead of any other message. It then closes the
@@ -158,13 +158,14 @@ type Config struct {
 
 	// Unix has the options of the Unix sockets that Process.Listen and ListenPacket return, whether these were
 	// received or created. Unix.Mode is an exception: it applies only to those that they create without
-	// Config.Listen.
+	// Config.Listen. A mode for an abstract name or, in Process.Listen, with Config.Listen is an error that wraps
+	// [os.ErrInvalid], even if the socket was received from a process that created it.
 	//
 	// With Unix.NoFiles, the kernel rejects descriptors for a received socket as soon as the predecessor can no longer
 	// continue: when Ready returns or, if the predecessor notifies a service manager, soon after. Until then, this
-	// process rejects them itself. A later version without NoFiles inherits the option. To turn it off, call
-	// [scm.PassRights] after Ready. Calling NewListener of a Config with NoFiles changes the socket at once, so do that
-	// only after Ready, too.
+	// process rejects them itself. Later versions inherit this. To receive descriptors again, they can call
+	// [scm.PassRights] after Ready. A program that itself calls NewListener with NoFiles must also do so after Ready,
+	// because it changes the socket at once.
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set
@@ -178,7 +179,8 @@ type Config struct {
 	// keep-alive options or SetUnlinkOnClose, have no effect: see [Process.Listen]. For any other type, the error wraps
 	// [os.ErrInvalid]. A wrapper and a [*scm.Listener], which has a Config of its own, cannot leave the process that
 	// creates them, and package net cannot open the sockets of other types. Get those sockets from File or, if it
-	// returns nil, create them and pass them to Keep.
+	// returns nil, create them and pass them to Keep. An upgrade calls Listen only for new sockets, so it succeeds in
+	// spite of such an error, which then stops the next first process.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when

@@ -1052,17 +1052,75 @@ func TestConfigUnixIsInvalid(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	listen(t, a, "web", "unix", a.path+".web")
 	ready(t, a)
-	mode := start(t, Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Mode: 0o600}}, socketPath(t))
-	_, err := mode.Listen(patient(t), "web", "unix", mode.path+".web")
-	wantError(t, err, "Config.Unix.Mode has no effect on a socket of Config.Listen")
-	if _, err := os.Lstat(mode.path + ".web"); err == nil {
-		t.Error("the file of the listener remains")
-	}
+	_, err := Config{Unix: scm.Config{Mode: os.ModeSetuid | 0o600}}.Start(patient(t), a.path)
+	wantError(t, err, "must contain only permissions")
 
 	invalid := Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Expect: &scm.Expect{Min: scm.MaxFDs + 1}}}
 	for _, p := range []*Process{start(t, invalid, socketPath(t)), start(t, invalid, a.path)} {
 		_, err := p.Listen(patient(t), "web", "unix", p.path+".web")
 		wantError(t, err, "Expect requires")
+	}
+}
+
+// A Config.Unix.Mode with which the first process fails is an error in its successors too. It does not apply to sockets
+// of a service manager.
+func TestModeThatCannotApply(t *testing.T) {
+	noLeak(t)
+	for _, c := range []struct {
+		network        string
+		listen         func(context.Context, string, string) (net.Listener, error)
+		abstract, unit bool
+		want           string
+	}{
+		{"unix", new(net.ListenConfig).Listen, false, false, "has no effect on a socket of Config.Listen"},
+		{"unixpacket", new(net.ListenConfig).Listen, false, false, "has no effect on a socket of Config.Listen"},
+		{"unixgram", new(net.ListenConfig).Listen, false, false, ""}, // ListenPacket does not use Config.Listen
+		{"unix", new(net.ListenConfig).Listen, false, true, ""},
+		{"unix", nil, true, false, "cannot set the mode -rw------- of Config.Unix for the abstract name"},
+		{"unixgram", nil, true, false, "cannot set the mode -rw------- of Config.Unix for the abstract name"},
+		{"unix", nil, true, true, ""},
+		{"unix", nil, false, false, ""},
+	} {
+		listens := func(p *Process) error {
+			address := p.path + ".web"
+			if c.abstract {
+				address = "@" + address
+			}
+			if c.unit && p.First() {
+				l := must(net.ListenUnix(c.network, &net.UnixAddr{Name: address, Net: c.network}))
+				defer l.Close()
+				l.SetUnlinkOnClose(false)
+				passes(p, "of a unit", must(l.File()))
+			}
+			var l io.Closer
+			var err error
+			if c.network == "unixgram" {
+				l, err = p.ListenPacket(patient(t), "web", c.network, address)
+			} else {
+				l, err = p.Listen(patient(t), "web", c.network, address)
+			}
+			if err == nil {
+				t.Cleanup(func() { _ = l.Close() })
+			}
+			return err
+		}
+		config := Config{Unix: scm.Config{Mode: 0o600}, Listen: c.listen}
+		a := start(t, Config{}, socketPath(t))
+		if err := listens(a); err != nil {
+			t.Fatal(err)
+		}
+		ready(t, a)
+		for _, p := range []*Process{start(t, config, socketPath(t)), start(t, config, a.path)} {
+			err := listens(p)
+			if c.want == "" && err != nil || c.want != "" && !errors.Is(err, os.ErrInvalid) {
+				t.Errorf("%+v: %v", c, err)
+			} else if c.want != "" {
+				wantError(t, err, c.want)
+			}
+			if _, err := os.Lstat(p.path + ".web"); c.want != "" && p.First() && err == nil {
+				t.Error("the file of the listener remains")
+			}
+		}
 	}
 }
 

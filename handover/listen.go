@@ -153,6 +153,9 @@ func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, pa
 			}
 			have = want
 			have.Created, have.FileID = in.Created, in.FileID
+			if err := p.checkMode(have, packets); err != nil {
+				return nil, have, err
+			}
 			made, err := open(in.file, have, packets, p.config.Unix, true)
 			if errors.Is(err, errOtherKind) {
 				continue
@@ -180,8 +183,26 @@ func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, pa
 	return nil, have, nil
 }
 
+// checkMode returns an error if Config.Unix.Mode cannot apply to a socket that this process creates, or an earlier one
+// has created. Otherwise, an upgrade would succeed, and the next first process would fail.
+func (p *Process) checkMode(have socket, packets bool) error {
+	mode := p.config.Unix.Mode
+	switch {
+	case mode == 0 || !have.Created || !isUnix(have.Network):
+		return nil
+	case !packets && p.config.Listen != nil:
+		return fmt.Errorf("Config.Unix.Mode has no effect on a socket of Config.Listen, which must set the mode itself: %w", os.ErrInvalid)
+	case have.path() == "":
+		return fmt.Errorf("cannot set the mode %v of Config.Unix for the abstract name %q: %w", mode, have.Address, os.ErrInvalid)
+	}
+	return nil
+}
+
 // create creates a socket.
 func (p *Process) create(ctx context.Context, want socket, packets bool) (made netSocket, have socket, err error) {
+	if err := p.checkMode(want, packets); err != nil {
+		return nil, want, err
+	}
 	network, address := want.Network, string(want.Address)
 	switch {
 	case packets && isUnix(network):
@@ -209,11 +230,7 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 	defer func() { _ = l.Close() }()
 	u, ok := l.(interface{ SetUnlinkOnClose(bool) }) // the type of package net does not have it on Plan 9
 	switch l.(type) {
-	case *net.TCPListener:
-	case *net.UnixListener:
-		if p.config.Unix.Mode != 0 {
-			return nil, want, fmt.Errorf("Config.Unix.Mode has no effect on a socket of Config.Listen, which must set the mode itself: %w", os.ErrInvalid)
-		}
+	case *net.TCPListener, *net.UnixListener:
 	case *scm.Listener:
 		return nil, want, fmt.Errorf("Config.Listen returned a *scm.Listener, whose Config cannot be passed on: set Config.Unix instead: %w", os.ErrInvalid)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -43,10 +44,10 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // If another process is taking over, or if the process at path has not called Ready yet, Start waits, and logs once
 // what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path cannot be used, for
 // example because it is a regular file, but returns the error of [scm.Dial] or [scm.Listen]. If path is an abstract
-// name, such as "@name", which has no mode to keep other users out, the error wraps [os.ErrInvalid]. If the predecessor
-// rejects this process, the error contains the reason. A process that has received the sockets keeps them until its
-// call to Ready returns, even if its predecessor has given up. If the predecessor has ended, other processes wait until
-// that call returns.
+// name, such as "@name", which has no mode to keep other users out, or if Config.Unix.Mode contains anything but
+// permissions, the error wraps [os.ErrInvalid]. If the predecessor rejects this process, the error contains the reason.
+// A process that has received the sockets keeps them until its call to Ready returns, even if its predecessor has given
+// up. If the predecessor has ended, other processes wait until that call returns.
 //
 // Before it sends anything, Start asks the kernel which user called listen(2) at path. That must be root or the
 // effective user of this process. Otherwise, Start returns an error at once, because another user could pass
@@ -81,6 +82,9 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	p.executable, _ = program()
 	if p.path, err = absolute(path, true); err == nil && config.PIDFile != "" {
 		p.pidFile.path, err = absolute(config.PIDFile, false)
+	}
+	if mode := config.Unix.Mode; err == nil && mode&^fs.ModePerm != 0 {
+		err = fmt.Errorf("Config.Unix.Mode is %v, but must contain only permissions: %w", mode, os.ErrInvalid)
 	}
 	if err == nil && !filepath.IsAbs(p.path) {
 		err = fmt.Errorf("%q is not the path of a file, whose mode keeps other users out: %w", path, os.ErrInvalid)
