@@ -421,7 +421,9 @@ func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
 	}
 	ready(t, b)
 	isReplaced(t, a)
-	replaces(t, b)
+	if c := replaces(t, b); a.generation != 1 || b.generation != 2 || c.generation != 3 {
+		t.Errorf("generations %d, %d and %d", a.generation, b.generation, c.generation)
+	}
 }
 
 func TestLogger(t *testing.T) {

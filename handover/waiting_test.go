@@ -4,6 +4,7 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -54,6 +56,32 @@ func TestNotificationsWaitUntilClose(t *testing.T) {
 			<-told
 			if d, n := time.Since(closed), log.count("cannot notify"); d > managerTime+time.Second || n != 2 {
 				t.Errorf("%d notifications dropped %v after Close", n, d)
+			}
+		})
+	}
+}
+
+// When the process that Upgrade has started has exited, only the end of its attempt says whether it served, or why not.
+func TestUpgradeWaitsForTheEndOfTheAttempt(t *testing.T) {
+	for _, served := range []bool{true, false} {
+		cmd := reexec.Command("exits")
+		status := cmd.Run()
+		synctest.Test(t, func(t *testing.T) {
+			p := &Process{machine: newMachine(told)}
+			a := &attempt{peer: &peer{pid: cmd.Process.Pid}, over: make(chan struct{})}
+			p.server.attempt, p.server.upgrade = a, new(upgrade)
+			exited := make(chan error)
+			done := inBackground(func() error { return p.await(context.Background(), cmd, exited) })
+			exited <- status
+			synctest.Wait()
+			if served {
+				p.endAttempt(a, nil)
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			} else {
+				p.endAttempt(a, errors.New("no memory"))
+				wantError(t, <-done, "no memory")
 			}
 		})
 	}
