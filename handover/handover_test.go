@@ -775,7 +775,12 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 		passes(a, "web", must(l.File()))
 		_ = l.Close()
 	}
-	passes(a, "file", must(os.Open("/dev/null")))
+	var pipe [2]int
+	fdtest.Must(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[1])
+	shared := must(unix.FcntlInt(uintptr(pipe[0]), unix.F_DUPFD_CLOEXEC, 0))
+	defer unix.Close(shared)
+	passes(a, "file", os.NewFile(uintptr(pipe[0]), "file"))
 	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
 		t.Error(l.Addr())
 	}
@@ -786,6 +791,9 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 		t.Error("no file")
 	} else {
 		_ = f.Close()
+	}
+	if flags := must(unix.FcntlInt(uintptr(shared), unix.F_GETFL, 0)); flags&unix.O_NONBLOCK != 0 {
+		t.Error("Listen has set O_NONBLOCK in a file that is no socket")
 	}
 	ready(t, a) // closes the first socket
 	if conn, err := net.Dial("tcp", addresses[0]); err == nil {

@@ -145,6 +145,10 @@ func (in *inherited) bound() net.Addr {
 	if known {
 		return at
 	}
+	isSocket := func(fd int) error { _, err := sys.Listening(fd); return err }
+	if withFD(in.file, isSocket) != nil { // package net would set O_NONBLOCK first, also for those who share the file
+		return nil
+	}
 	if l, err := hold(in.file, net.FileListener); err == nil {
 		defer func() { _ = l.Close() }()
 		at = l.Addr()
