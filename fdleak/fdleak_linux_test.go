@@ -140,6 +140,7 @@ func TestCheck(t *testing.T) {
 		{"Conn.Recv with credentials", null, received + `scm.(*Conn).Recv`},
 		{"ReadFiles", null, received + `scm.(*Conn).ReadFiles`},
 		{"RecvFile", null, received + `scm.(*Conn).RecvFile`},
+		{"RecvFile in TempDir", `regular file /.*/file \(deleted\) \(read-write\)`, received + `scm.(*Conn).RecvFile`},
 		{"RecvFile of an epoll", `eventpoll`, received + `scm.(*Conn).RecvFile`},
 		{"RecvConn", `Unix seqpacket socket without a name, peer without a name of process \d+ \(this one\)`, same + `scm.(*Conn).RecvConn`},
 		{"RecvListener", `IPv4 stream socket 127\.0\.0\.1:\d+, listening`, same + `scm.(*Conn).RecvListener`},

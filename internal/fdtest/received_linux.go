@@ -14,7 +14,7 @@ import (
 
 // A receipt is the receive of one descriptor.
 type receipt struct {
-	name  string // the kernel's name for the file
+	name  string // as nameOf returns it
 	stack []uintptr
 }
 
@@ -31,7 +31,7 @@ const maxSockets = 10_000
 var NoteReceived = sync.OnceFunc(func() {
 	receipts.byFD, receipts.sockets = map[int]receipt{}, map[string]receipt{}
 	received.Notify(func(fd int) {
-		r := receipt{Name(fd), make([]uintptr, 64)}
+		r := receipt{nameOf(fd), make([]uintptr, 64)}
 		r.stack = r.stack[:runtime.Callers(2, r.stack)]
 		receipts.Lock()
 		defer receipts.Unlock()
@@ -45,10 +45,14 @@ var NoteReceived = sync.OnceFunc(func() {
 	})
 })
 
+// nameOf returns the kernel's name for the file of a descriptor, without the mark that the file has been deleted, as it is
+// when t.TempDir has been cleaned up before the check.
+func nameOf(fd int) string { return strings.TrimSuffix(Name(fd), " (deleted)") }
+
 // ReceivedBy returns the call that received the file of a descriptor, or "" if none did. It does not notice if
 // the program has closed the descriptor since and opened the same file again.
 func ReceivedBy(fd int) string {
-	name := Name(fd)
+	name := nameOf(fd)
 	receipts.Lock()
 	defer receipts.Unlock()
 	if r, ok := receipts.byFD[fd]; ok && r.name == name {

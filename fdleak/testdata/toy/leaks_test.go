@@ -123,6 +123,14 @@ var leaks = map[string]func(t *testing.T){
 		ok(a.SendFile("x", os.Stdin))
 		must(b.RecvFile()) // RecvFile
 	},
+	"RecvFile in TempDir": func(t *testing.T) { // which is removed before the check
+		a, b := conns()
+		defer closeAll2(a, b)
+		f := must(os.Create(filepath.Join(t.TempDir(), "file")))
+		ok(a.SendFile("x", f))
+		ok(f.Close())
+		must(b.RecvFile()) // RecvFile in TempDir
+	},
 	"RecvFile of an epoll": func(t *testing.T) { // which gets another descriptor
 		a, b := conns()
 		defer closeAll2(a, b)
