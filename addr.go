@@ -18,7 +18,14 @@ func checkNetwork(network string, known ...string) error {
 			return nil
 		}
 	}
-	return net.UnknownNetworkError(network)
+	err := net.UnknownNetworkError(network)
+	switch network {
+	case "unixgram":
+		return fmt.Errorf("%w: ListenPacket makes datagram sockets", err)
+	case "unix", "unixpacket":
+		return fmt.Errorf("%w: Listen and Dial make stream and seqpacket sockets", err)
+	}
+	return err
 }
 
 // A shortName is a name for an address that fits into sun_path: the address itself or, if it is a path that
@@ -54,6 +61,8 @@ func shorten(addr string) (name shortName, err error) {
 			return name, nil
 		}
 		name.close()
+		return shortName{}, fmt.Errorf("the last element of the path is %d bytes long, but can be at most %d in a path of more than %d: %w",
+			len(base), limit-len(handle)-1, limit, sys.ENAMETOOLONG)
 	}
 	if len(addr) > limit {
 		return shortName{}, fmt.Errorf("the address is %d bytes long, but sun_path holds at most %d: %w", len(addr), limit, sys.ENAMETOOLONG)

@@ -146,6 +146,9 @@ func (config Config) dial(ctx context.Context, network, addr string, mode fs.Fil
 		if err == nil {
 			break
 		}
+		if sys.OtherType(err) {
+			return nil, fmt.Errorf("the socket at this address is not of type %s: %w", network, withoutOp(err))
+		}
 		// The poller does not report when the queue has space again.
 		if !sys.Again(err) {
 			return nil, name.explain(err)

@@ -163,6 +163,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		dials("@"+strings.Repeat("n", 108), unix.ENAMETOOLONG)
 		Expect(Second(scm.Dial(ctx, network, "\x00"+strings.Repeat("n", 108)))).To(opFails("dial", unix.ENAMETOOLONG))
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
+		dials("/"+strings.Repeat("n", 107), MatchRegexp("element of the path is 107 bytes long, but can be at most [0-9]+ in a path of more than 107: "))
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
 		Expect(Second(scm.Dial(ctx, network, "@"+strings.Repeat("n", 108)))).To(
 			MatchError(ContainSubstring("the address is 109 bytes long, but sun_path holds at most 108")))
@@ -173,7 +174,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		bound(scm.Config{}, network, path)
 		other := map[string]string{"unix": "unixpacket", "unixpacket": "unixgram", "unixgram": "unix"}[network]
 		checkNoLeak()
-		Expect(Second(scm.Dial(ctx, other, path))).To(opFails("dial", unix.EPROTOTYPE))
+		Expect(Second(scm.Dial(ctx, other, path))).To(And(opFails("dial", unix.EPROTOTYPE),
+			MatchError(ContainSubstring("the socket at this address is not of type "+other+": connect: "))))
 		file := path + "-file"
 		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
 		Expect(Second(scm.Dial(ctx, network, file))).To(opFails("dial", unix.ECONNREFUSED))

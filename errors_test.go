@@ -243,7 +243,7 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"TruncatedError.Error":           {"": quiet(func() { _ = new(scm.TruncatedError).Error() })},
 		"TruncatedError.Unwrap":          {"": new(scm.TruncatedError).Unwrap()},
 		"Dial Config.Dial":               {"network x": Second(scm.Dial(ctx, "x", path)), "missing addr": Second(scm.Dial(ctx, "unix", "")), "Expect": Second(wrong.Dial(ctx, "unix", path))},
-		"Listen Config.Listen":           {"network unixgram": Second(scm.Listen(ctx, "unixgram", path)), "mode d---": Second(scm.Config{Mode: os.ModeDir}.Listen(ctx, "unix", path))},
+		"Listen Config.Listen":           {"network unixgram": Second(scm.Listen(ctx, "unixgram", path)), "mode 020000000000 has bits other than permissions": Second(scm.Config{Mode: os.ModeDir}.Listen(ctx, "unix", path))},
 		"ListenPacket":                   {"network unix": Second(scm.ListenPacket(ctx, "unix", path))},
 		"Config.ListenPacket":            {"Expect": Second(wrong.ListenPacket(ctx, "unixgram", path))},
 		"DialPacket Config.DialPacket":   {"network unix": Second(scm.DialPacket(ctx, "unix", path, path)), "Expect": Second(wrong.DialPacket(ctx, "unixgram", path, path))},

@@ -156,8 +156,11 @@ func (config Config) bind(ctx context.Context, network, addr string, create bind
 	if err := cmp.Or(ctx.Err(), config.check(), checkNetwork(network, known...)); err != nil {
 		return nil, nil, err
 	}
-	if config.Mode&^fs.ModePerm != 0 || config.Mode != 0 && isAbstract(addr) {
-		return nil, nil, fmt.Errorf("cannot set mode %v on the socket file %q: %w", config.Mode, addr, syscall.EINVAL)
+	if config.Mode&^fs.ModePerm != 0 {
+		return nil, nil, fmt.Errorf("mode %#o has bits other than permissions (0777): %w", config.Mode, syscall.EINVAL)
+	}
+	if config.Mode != 0 && isAbstract(addr) {
+		return nil, nil, fmt.Errorf("cannot set mode %#o, because an abstract name %q has no file: %w", config.Mode, addr, syscall.EINVAL)
 	}
 	if !isAbstract(addr) && len(addr) > sys.MaxPath { // bind would use its directory, but Close could not
 		return nil, nil, fmt.Errorf("the path is %d bytes long, but the maximum is %d: %w", len(addr), sys.MaxPath, sys.ENAMETOOLONG)

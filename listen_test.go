@@ -214,6 +214,18 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
+	It("Listen and ListenPacket name each other for networks that only the other one knows", func() {
+		var err error
+		want := "Listen and Dial make stream and seqpacket sockets"
+		if network == "unixgram" {
+			want = "ListenPacket makes datagram sockets"
+			_, err = scm.Listen(ctx, network, socketPath())
+		} else {
+			_, err = scm.ListenPacket(ctx, network, socketPath())
+		}
+		Expect(err).To(And(opFails("listen", net.UnknownNetworkError(network)), MatchError(HaveSuffix(": "+want))))
+	})
+
 	It("Listen reports why an address is invalid", func() {
 		checkNoLeak()
 		path := socketPath()
@@ -260,6 +272,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, ""))).To(opFails("listen", unix.EINVAL))
 		path := socketPath()
 		Expect(Second(listenAny(ctx, scm.Config{Mode: fs.ModeSetuid | 0o600}, network, path))).To(opFails("listen", unix.EINVAL))
+		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o1770}, network, path))).To(And(opFails("listen", unix.EINVAL),
+			MatchError(ContainSubstring("mode 01770 has bits other than permissions (0777)"))))
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 

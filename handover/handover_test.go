@@ -1063,7 +1063,7 @@ func TestConfigUnixIsInvalid(t *testing.T) {
 	listen(t, a, "web", "unix", a.path+".web")
 	ready(t, a)
 	_, err := Config{Unix: scm.Config{Mode: os.ModeSetuid | 0o600}}.Start(patient(t), a.path)
-	wantError(t, err, "must contain only permissions")
+	wantError(t, err, "must contain only permissions (0777)")
 
 	invalid := Config{Listen: new(net.ListenConfig).Listen, Unix: scm.Config{Expect: &scm.Expect{Min: scm.MaxFDs + 1}}}
 	for _, p := range []*Process{start(t, invalid, socketPath(t)), start(t, invalid, a.path)} {
@@ -1086,8 +1086,8 @@ func TestModeThatCannotApply(t *testing.T) {
 		{"unixpacket", new(net.ListenConfig).Listen, false, false, "has no effect on a socket of Config.Listen"},
 		{"unixgram", new(net.ListenConfig).Listen, false, false, ""}, // ListenPacket does not use Config.Listen
 		{"unix", new(net.ListenConfig).Listen, false, true, ""},
-		{"unix", nil, true, false, "cannot set the mode -rw------- of Config.Unix for the abstract name"},
-		{"unixgram", nil, true, false, "cannot set the mode -rw------- of Config.Unix for the abstract name"},
+		{"unix", nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
+		{"unixgram", nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
 		{"unix", nil, true, true, ""},
 		{"unix", nil, false, false, ""},
 	} {

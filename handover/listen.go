@@ -193,7 +193,7 @@ func (p *Process) checkMode(have socket, packets bool) error {
 	case !packets && p.config.Listen != nil:
 		return fmt.Errorf("Config.Unix.Mode has no effect on a socket of Config.Listen, which must set the mode itself: %w", os.ErrInvalid)
 	case have.path() == "":
-		return fmt.Errorf("cannot set the mode %v of Config.Unix for the abstract name %q: %w", mode, have.Address, os.ErrInvalid)
+		return fmt.Errorf("cannot set the mode %#o of Config.Unix for the abstract name %q: %w", mode, have.Address, os.ErrInvalid)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 		p.pidFile.path, err = absolute(config.PIDFile, false)
 	}
 	if mode := config.Unix.Mode; err == nil && mode&^fs.ModePerm != 0 {
-		err = fmt.Errorf("Config.Unix.Mode is %v, but must contain only permissions: %w", mode, os.ErrInvalid)
+		err = fmt.Errorf("Config.Unix.Mode is %#o, but must contain only permissions (0777): %w", mode, os.ErrInvalid)
 	}
 	if err == nil && !filepath.IsAbs(p.path) {
 		err = fmt.Errorf("%q is not the path of a file, whose mode keeps other users out: %w", path, os.ErrInvalid)
