@@ -172,7 +172,7 @@ func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
 
 // NewConnFD is [NewConnFD] with config.
 func (config Config) NewConnFD(fd int) (*Conn, error) {
-	conn, err := config.duplicate(int(toInt32(fd)))
+	conn, err := config.duplicate(narrow(fd))
 	if err != nil {
 		return nil, opError("conn", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"reflect"
 
-	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -174,6 +173,3 @@ func withoutOp(err error) error {
 	}
 	return op.Err
 }
-
-// toInt32 converts a descriptor to the kernel's type. A value that does not fit becomes -1.
-func toInt32(fd int) int32 { return msg.Number(fd) }

@@ -25,7 +25,7 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 		return err
 	}
 	if a := m.arrival(); a.isEmpty() {
-		if network, err := sys.Network(int(toInt32(sock))); err == nil && a.isEnd(network) {
+		if network, err := sys.Network(narrow(sock)); err == nil && a.isEnd(network) {
 			return io.EOF
 		}
 	}
@@ -68,7 +68,7 @@ func (e Expect) verify(m *Message, whole bool) error {
 	closeAll(fds)
 	m.NFD = 0
 	if m.PIDFD != nil && *m.PIDFD >= 0 {
-		sys.Close(int(toInt32(*m.PIDFD)))
+		sys.Close(narrow(*m.PIDFD))
 		*m.PIDFD = -1
 	}
 	return e.failure(found)
@@ -105,7 +105,7 @@ func (e Expect) find(fds []int) *mismatch {
 		return &mismatch{field: wrongNumber, index: -1, arrival: arrival{nfd: len(fds)}}
 	}
 	for i, fd := range fds {
-		if found := e.compare(int(toInt32(fd))); found != nil {
+		if found := e.compare(narrow(fd)); found != nil {
 			found.index = i
 			return found
 		}
@@ -148,7 +148,7 @@ func (e Expect) matches(f sys.File) bool {
 func closeAll(fds []int) {
 	for i, fd := range fds {
 		if fd >= 0 && !slices.Contains(fds[i+1:], fd) {
-			sys.Close(int(toInt32(fd)))
+			sys.Close(narrow(fd))
 		}
 	}
 	for i := range fds {

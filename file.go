@@ -15,7 +15,7 @@ import (
 // the runtime's poller have no deadlines, and if O_NONBLOCK is set, a Read that would wait fails with EAGAIN
 // (docs/pitfalls.md).
 func NewFile(fd int, name string) (*os.File, error) {
-	fd = int(toInt32(fd))
+	fd = narrow(fd)
 	return newFile(fd, name, func() error { return sys.CloseOnExec(fd) })
 }
 
@@ -102,7 +102,7 @@ func closeFiles(files []*os.File) {
 func CloseFDs(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
-			sys.Close(int(toInt32(fd)))
+			sys.Close(narrow(fd))
 		}
 	}
 }

@@ -106,7 +106,7 @@ type Cred struct {
 // socket, it is the process that called listen. Without a peer, the error is ENOTCONN. For containers, see
 // docs/questions.md.
 func PeerCred(sock int) (Cred, error) {
-	pid, uid, gid, err := sys.PeerCred(int(toInt32(sock)))
+	pid, uid, gid, err := sys.PeerCred(narrow(sock))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
 }
 
@@ -115,7 +115,7 @@ func PeerCred(sock int) (Cred, error) {
 // ended. Before Linux 6.16, the error can be ESRCH or EINVAL if it has ended. If there is no peer, the
 // error is ENODATA.
 func PeerPIDFD(sock int) (int, error) {
-	return sys.PeerPIDFD(int(toInt32(sock)))
+	return sys.PeerPIDFD(narrow(sock))
 }
 
 // PassCred turns SO_PASSCRED of sock on or off. While it is on, the kernel adds the sender's credentials to each
@@ -123,20 +123,20 @@ func PeerPIDFD(sock int) (int, error) {
 // a [*TruncatedError] even for a message without any. An accepted socket has the option if the listener had it at
 // connect.
 func PassCred(sock int, on bool) error {
-	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
+	return sys.SetOption(narrow(sock), sys.OptionPassCred, on)
 }
 
 // PassPIDFD is like [PassCred], but for SO_PASSPIDFD (Linux 6.5), with which the kernel adds a pidfd of the
 // sender: see [Message].PIDFD.
 func PassPIDFD(sock int, on bool) error {
-	return sys.SetOption(int(toInt32(sock)), sys.OptionPassPIDFD, on)
+	return sys.SetOption(narrow(sock), sys.OptionPassPIDFD, on)
 }
 
 // PassRights is like [PassCred], but for SO_PASSRIGHTS (Linux 6.16). While the option is off, sending
 // descriptors to the socket fails with EPERM. Other data, and descriptors already queued, still get through. If
 // you expect no descriptors, turn the option off. Without kernel support, receive with a capacity of 0 instead.
 func PassRights(sock int, on bool) error {
-	return sys.SetOption(int(toInt32(sock)), sys.OptionPassRights, on)
+	return sys.SetOption(narrow(sock), sys.OptionPassRights, on)
 }
 
 // Send sends m.Buffers and m.FDs, which stay open, through the socket sock as one message, with a single sendmsg(2)
@@ -146,7 +146,7 @@ func Send(sock int, m *Message, flags int) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	return os.NewSyscallError("sendmsg", sendMessage(toInt32(sock), m, flags))
+	return os.NewSyscallError("sendmsg", sendMessage(msg.Number(sock), m, flags))
 }
 
 // sendMessage makes the system call of Send. Its error is a bare errno.
@@ -184,7 +184,7 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := m.reset(); err != nil {
 		return err
 	}
-	if err := recvMessage(toInt32(sock), m, flags); err != nil {
+	if err := recvMessage(msg.Number(sock), m, flags); err != nil {
 		return recvError(err, len(m.FDs)) // not inlined
 	}
 	return nil
@@ -262,7 +262,7 @@ func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 		name = p.name[:n]
 	}
 	if m.Cred != nil {
-		p.cred = msg.Cred{PID: toInt32(m.Cred.PID), UID: toID(m.Cred.UID), GID: toID(m.Cred.GID)}
+		p.cred = msg.Cred{PID: msg.Number(m.Cred.PID), UID: toID(m.Cred.UID), GID: toID(m.Cred.GID)}
 		cred = &p.cred
 	}
 	return name, cred, nil

@@ -76,15 +76,19 @@ package scm
 import (
 	"os"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 )
+
+// narrow returns fd, or -1 if fd does not fit into the kernel's type.
+func narrow(fd int) int { return int(msg.Number(fd)) }
 
 // WriteFD sends p and the descriptor fd, which stays open, through the socket sock, with a single sendmsg(2) call
 // and no flags. It returns the number of bytes sent, or -1 and an error. On a stream p must not be empty: Linux
 // sends nothing, and reports success. To avoid SIGPIPE, use [Send].
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	sys.BeforeSend()
-	n, err = writeFD(toInt32(sock), p, toInt32(fd))
+	n, err = writeFD(msg.Number(sock), p, msg.Number(fd))
 	if err != nil {
 		return -1, os.NewSyscallError("sendmsg", err)
 	}
@@ -99,7 +103,7 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 //   - n, -1, [*TruncatedError]: more than one descriptor, or control data was lost.
 //   - -1, -1 and an error: the call failed.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
-	n, got, err := readOne(toInt32(sock), p)
+	n, got, err := readOne(msg.Number(sock), p)
 	switch {
 	case err != nil && sys.LostDescriptors(err):
 		return 0, -1, &TruncatedError{Cause: err, fromReadFD: true}

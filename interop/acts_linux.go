@@ -189,21 +189,9 @@ func (a *act) limitFDs() error {
 	}
 	limit := unix.Rlimit{Cur: uint64(a.line.Value), Max: old.Max}
 	if a.line.Word == "+" {
-		limit.Cur = limitFor(open, int(a.line.Value))
+		limit.Cur = procfs.LimitFor(open, int(a.line.Value))
 	}
 	return os.NewSyscallError("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
-}
-
-// limitFor returns the lowest limit that leaves exactly this many descriptors free. If that is none, it
-// returns the lowest descriptor that is not open: opening a file would use that one.
-func limitFor(open []int, free int) uint64 {
-	limit := 0
-	for none := free == 0; free > 0 || none && slices.Contains(open, limit); limit++ {
-		if !slices.Contains(open, limit) {
-			free--
-		}
-	}
-	return uint64(limit)
 }
 
 // setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.

@@ -23,13 +23,12 @@ import (
 
 // Options configure a run.
 type Options struct {
-	Jobs     int           // pairs in parallel; 0 is 1
-	Timeout  time.Duration // for each answer; 0 is process.DefaultTimeout
-	Retries  int           // how often an unexpected case is run again
-	FailFast bool          // end the run at the first unexpected case
-	MaxHangs int           // after this many unexpected hangs in a row, a peer's other cases are not run; 0: no limit
-	// is paired with each of two peers to find out which one is at fault; nil disables this
-	Runner   *scenario.Peer
+	Jobs     int                   // pairs in parallel; 0 is 1
+	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
+	Retries  int                   // how often an unexpected case is run again
+	FailFast bool                  // end the run at the first unexpected case
+	MaxHangs int                   // after this many unexpected hangs in a row, a peer's other cases are not run; 0: no limit
+	Runner   *scenario.Peer        // paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Observe  func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one

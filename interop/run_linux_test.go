@@ -2,7 +2,6 @@ package interop
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -72,43 +71,5 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
-func TestLimitFor(t *testing.T) {
-	for _, c := range []struct {
-		open string
-		free int
-		want uint64
-	}{
-		{"", 0, 0},
-		{"", 3, 3},
-		{"0 1 2", 0, 3},
-		{"0 1 2", 2, 5},
-		{"2 0 1", 1, 4},
-		{"0 1 2 5", 0, 3},   // 3 and 4 would be free
-		{"0 1 2 5", 1, 4},   // 3
-		{"0 1 2 5", 2, 5},   // 3 and 4
-		{"0 1 2 5", 3, 7},   // 3, 4 and 6
-		{"0 1 2 5 6", 3, 8}, // 3, 4 and 7
-		{"0 1 2 5 7", 3, 7}, // 3, 4 and 6
-		{"1000", 1, 1},
-	} {
-		var open []int
-		for _, w := range strings.Fields(c.open) {
-			n := 0
-			fmt.Sscan(w, &n)
-			open = append(open, n)
-		}
-		limit := limitFor(slices.Clone(open), c.free)
-		free := int(limit)
-		for _, n := range open {
-			if n < int(limit) {
-				free--
-			}
-		}
-		if limit != c.want || free != c.free {
-			t.Errorf("open are %v: below %d are %d free; want %d, and %d", open, limit, free, c.want, c.free)
-		}
 	}
 }

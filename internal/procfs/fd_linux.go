@@ -34,6 +34,18 @@ func openFDs(pid int) ([]int, int, error) {
 	return fds, pid, nil
 }
 
+// LimitFor returns the lowest RLIMIT_NOFILE with which a process that has these descriptors open can open exactly
+// this many more. If that is none, it is the lowest descriptor that is not open, which opening a file would use.
+func LimitFor(open []int, free int) uint64 {
+	limit := 0
+	for none := free == 0; free > 0 || none && slices.Contains(open, limit); limit++ {
+		if !slices.Contains(open, limit) {
+			free--
+		}
+	}
+	return uint64(limit)
+}
+
 // FDPath returns the path of a descriptor in /proc. System calls that follow symbolic links reach the
 // descriptor's file through it.
 func FDPath(pid, fd int) string {

@@ -277,14 +277,8 @@ func endOfStream(s *stage) { must.OK(unix.Shutdown(s.far, unix.SHUT_WR)) }
 func freeFDs(n int) action {
 	return func(s *stage) {
 		open := must.Get(procfs.OpenFDs(s.peer.Pid))
-		limit := 0
-		for free := 0; slices.Contains(open, limit) || free < n; limit++ {
-			if !slices.Contains(open, limit) {
-				free++
-			}
-		}
 		var old unix.Rlimit
 		must.OK(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, nil, &old))
-		must.OK(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: old.Max}, nil))
+		must.OK(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: procfs.LimitFor(open, n), Max: old.Max}, nil))
 	}
 }
