@@ -1,8 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,16 +12,19 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Comparison is the result of comparing a report with an older one. Each string describes one case.
+// A Comparison is the result of comparing a report with an older one.
 type Comparison struct {
 	Same int // cases with the same outcome
 	// passed before and no longer pass; or fail now, or fail another check too; or are new and fail unexpectedly
-	Worse  []string
-	Better []string // failed before and pass now
-	Other  []string // differ in some other way
+	Worse  []Change
+	Better []Change // failed before and pass now
+	Other  []Change // differ in some other way
 	New    int      // cases that are not in the older report
 	Out    int      // cases of the older report that the new one leaves out, because it is about other peers or not about the kernel
 }
+
+// A Change is what differs in a case. It is the same text for all cases that differ in the same way.
+type Change struct{ Case, What string }
 
 // Compare compares a report with an older one, case by case. It ignores whether a failure was expected. A case that
 // passed before and now fails as expected counts as worse.
@@ -42,7 +47,7 @@ func Compare(old, new *Report) Comparison {
 		if !found {
 			outcomeAfter = missing
 		}
-		line := fmt.Sprintf("%s: %s, then %s", before.Name, outcomeBefore, outcomeAfter)
+		change := Change{before.Name, outcomeBefore + ", then " + outcomeAfter}
 		was, is := statusOf(before), statusOf(after)
 		var newFindings []string // in a case that failed before
 		if was == failed && is == failed {
@@ -50,26 +55,26 @@ func Compare(old, new *Report) Comparison {
 			newFindings = slices.DeleteFunc(after.Keys(), func(key string) bool { return slices.Contains(known, key) })
 		}
 		if len(newFindings) > 0 {
-			line += fmt.Sprintf(" (%s is new)", strings.Join(newFindings, " "))
+			change.What += fmt.Sprintf(" (%s is new)", strings.Join(newFindings, " "))
 		}
 		if found && before.Hash != after.Hash {
-			line += " (the scenario has changed)"
+			change.What += " (the scenario has changed)"
 		}
 		switch {
 		case found && outcomeBefore == outcomeAfter:
 			c.Same++
 		case was != failed && is == failed, was == passed && is != passed, len(newFindings) > 0:
-			c.Worse = append(c.Worse, line)
+			c.Worse = append(c.Worse, change)
 		case was == failed && is == passed:
-			c.Better = append(c.Better, line)
+			c.Better = append(c.Better, change)
 		default:
-			c.Other = append(c.Other, line)
+			c.Other = append(c.Other, change)
 		}
 	}
 	c.New = len(added)
 	for _, after := range new.Cases {
 		if _, isNew := added[after.Name]; isNew && statusOf(after) == failed && after.Verdict != scenario.Expected {
-			c.Worse = append(c.Worse, fmt.Sprintf("%s: %s, then %s", after.Name, missing, outcome(after)))
+			c.Worse = append(c.Worse, Change{after.Name, missing + ", then " + outcome(after)})
 		}
 	}
 	return c
@@ -110,12 +115,22 @@ func outcome(r scenario.Result) string {
 	return strings.Join(append([]string{r.Verdict.String()}, r.Keys()...), " ")
 }
 
-// Console writes the comparison for a person.
+// Console writes the comparison for a person: each change once, with the number of its cases and an example.
 func (c Comparison) Console(w io.Writer) error {
 	var out text
-	for i, lines := range [][]string{c.Worse, c.Better, c.Other} {
-		for _, line := range lines {
-			out.printf("%s: %s\n", []string{"worse", "better", "other"}[i], display.Line(line))
+	for i, list := range [][]Change{c.Worse, c.Better, c.Other} {
+		cases := map[string][]string{} // by change
+		for _, change := range list {
+			cases[change.What] = append(cases[change.What], change.Case)
+		}
+		for _, what := range slices.SortedFunc(maps.Keys(cases), func(a, b string) int {
+			return cmp.Or(cmp.Compare(len(cases[b]), len(cases[a])), cmp.Compare(a, b))
+		}) {
+			example := cases[what][0]
+			if n := len(cases[what]); n > 1 {
+				example = fmt.Sprintf("%d cases, such as %s", n, example)
+			}
+			out.printf("%s: %s: %s\n", []string{"worse", "better", "other"}[i], display.Line(what), display.Line(example))
 		}
 	}
 	left := ""

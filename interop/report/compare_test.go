@@ -23,6 +23,8 @@ func TestCompare(t *testing.T) {
 		{"unsupported", scenario.Result{Verdict: scenario.Unsupported, Why: "x"}, scenario.Result{Verdict: scenario.Unsupported, Why: "y"}},
 		{"broke", scenario.Result{Verdict: scenario.Pass, Hash: "a"}, scenario.Result{Verdict: scenario.Fail, Hash: "b", Findings: leak}},
 		{"broke-as-expected", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
+		{"leaks", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
+		{"leaks-too", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
 		{"silent", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.NotRun}},
 		{"learned-to-fail", scenario.Result{Verdict: scenario.Unsupported}, scenario.Result{Verdict: scenario.Fail}},
 		{"gone", scenario.Result{Verdict: scenario.Pass}, scenario.Result{}},
@@ -48,23 +50,24 @@ func TestCompare(t *testing.T) {
 			new.Cases = append(new.Cases, c.after)
 		}
 	}
-	const want = `worse: broke: pass, then fail answer@x leak@x (the scenario has changed)
-worse: broke-as-expected: pass, then expected answer@x leak@x
-worse: silent: pass, then not run
-worse: learned-to-fail: unsupported, then fail
-worse: gone: pass, then missing
-worse: more: fail leak@x, then fail answer@x leak@x (answer@x is new)
-worse: another: expected leak@x, then expected answer@x (answer@x is new)
-worse: broke-in-part: pass, then unexpected pass leak@x
-worse: new-red: missing, then fail leak@x
-better: mended: expected answer@x leak@x, then unexpected pass
-other: gone-red: fail, then missing
-other: learned: unsupported, then pass
-other: less: fail answer@x leak@x, then fail leak@x
-other: mended-in-part: expected answer@x leak@x, then unexpected pass leak@x
-other: known: fail answer@x leak@x, then expected answer@x leak@x
-other: forged: pass\n::error::forged, then missing
-3 the same, 9 worse, 1 better, 6 other, 3 new
+	const want = `worse: pass, then fail leak@x: 2 cases, such as leaks
+worse: expected leak@x, then expected answer@x (answer@x is new): another
+worse: fail leak@x, then fail answer@x leak@x (answer@x is new): more
+worse: missing, then fail leak@x: new-red
+worse: pass, then expected answer@x leak@x: broke-as-expected
+worse: pass, then fail answer@x leak@x (the scenario has changed): broke
+worse: pass, then missing: gone
+worse: pass, then not run: silent
+worse: pass, then unexpected pass leak@x: broke-in-part
+worse: unsupported, then fail: learned-to-fail
+better: expected answer@x leak@x, then unexpected pass: mended
+other: expected answer@x leak@x, then unexpected pass leak@x: mended-in-part
+other: fail answer@x leak@x, then expected answer@x leak@x: known
+other: fail answer@x leak@x, then fail leak@x: less
+other: fail, then missing: gone-red
+other: pass\n::error::forged, then missing: forged
+other: unsupported, then pass: learned
+3 the same, 11 worse, 1 better, 6 other, 3 new
 `
 	c := Compare(old, new)
 	var got bytes.Buffer
@@ -75,7 +78,7 @@ other: forged: pass\n::error::forged, then missing
 		t.Errorf("on a full device: got %v, want %v", err, errFull)
 	}
 	got.Reset()
-	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "18 the same, 0 worse, 0 better, 0 other, 0 new") {
+	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "20 the same, 0 worse, 0 better, 0 other, 0 new") {
 		t.Errorf("%v, got %s", err, &got)
 	}
 }

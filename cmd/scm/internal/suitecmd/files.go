@@ -26,9 +26,10 @@ func compareCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Compare a report with an older one",
-		Long: `Compare a JSON report with an older one, case by case. Print the cases that are worse,
-better, or otherwise different, whether that was expected or not. A case that failed
-before is worse if it now fails an additional check, or the same check at another peer.
+		Long: `Compare a JSON report with an older one, case by case. Print what has become worse, better
+or otherwise different, whether that was expected or not: each change once, with the number
+of its cases and an example. A case that failed before is worse if it now fails an
+additional check, or the same check at another peer.
 A case that is not in OLD is worse if it fails unexpectedly. Cases of OLD do not count if
 NEW is of a run with --peer, and they are of other peers, or if NEW has no kernel scenario,
 and they are of one.
