@@ -49,7 +49,7 @@ type Report struct {
 	// of the runner with itself. If it is empty, the run is about all peers.
 	Given    []string `json:"given,omitempty"`
 	Control  Totals   `json:"control,omitzero"`    // with Given, of the runner with itself, which Totals does not include
-	NoKernel int      `json:"no_kernel,omitempty"` // number of kernel scenarios left out because there was no --kernel
+	NoKernel int      `json:"no_kernel,omitempty"` // number of kernel scenarios that the user selected, left out because there was no --kernel
 
 	Cut     string            `json:"cut,omitempty"`     // why the run ended early
 	Planned int               `json:"planned,omitempty"` // number of cases that would have run

@@ -394,9 +394,13 @@ func (p *plan) selectCases() (err error) {
 	outside := func(c scenario.Case) bool {
 		return !c.About(p.given) || c.Kernel() && !kernel && !slices.Contains(kernelOnly, c)
 	}
+	// A run is about peers, unless the user asks for scenarios of the kernel.
+	asked := slices.Concat(p.filter.Run, p.filter.Skip)
 	var noKernel []*scenario.Scenario
-	for _, c := range p.cases {
-		if c.Kernel() && outside(c) && !slices.Contains(noKernel, c.Scenario) {
+	for _, c := range whole {
+		isAsked := p.external && len(asked) == 0 ||
+			slices.ContainsFunc(asked, func(pattern expected.Pattern) bool { return pattern.Match(c.Name()) })
+		if c.Kernel() && outside(c) && isAsked && !slices.Contains(noKernel, c.Scenario) {
 			noKernel = append(noKernel, c.Scenario)
 		}
 	}
