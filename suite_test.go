@@ -33,7 +33,7 @@ func TestSuite(t *testing.T) {
 	}
 	RegisterFailHandler(Fail)
 	silenceGinkgo()
-	if RunSpecs(t, "scm over "+scm.Backend) {
+	if Run(t, "scm over "+scm.Backend) {
 		return
 	}
 	explainFailure()

@@ -21,7 +21,7 @@ import (
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "fdchannel over "+scm.Backend)
+	Run(t, "fdchannel over "+scm.Backend)
 }
 
 var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

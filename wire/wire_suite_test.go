@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { Main(m) }
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "wire over "+scm.Backend)
+	Run(t, "wire over "+scm.Backend)
 }
 
 // At the end of the suite, the same goroutines run and the same descriptors are open as at its beginning.

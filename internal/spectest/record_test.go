@@ -56,14 +56,14 @@ var _ = os.Getenv(recordedVariable) == "" || ginkgo.Describe("it", func() {
 	})
 })
 
-var _ = os.Getenv(recordedVariable) == "" || ginkgo.AfterSuite(func() { ginkgo.Fail("at the end") })
+var _ = os.Getenv(recordedVariable) == "" || ginkgo.BeforeSuite(func() { ginkgo.DeferCleanup(func() { ginkgo.Fail("at the end") }) })
 
 func TestRecorded(t *testing.T) {
 	if os.Getenv(recordedVariable) == "" {
 		t.Skip("TestRecords runs it in another process")
 	}
 	gomega.RegisterFailHandler(ginkgo.Fail)
-	ginkgo.RunSpecs(t, "recorded")
+	Run(t, "recorded")
 }
 
 // run runs the specs, and returns what the process printed and the records.
@@ -117,7 +117,7 @@ func TestRecords(t *testing.T) {
 			`"kind":"spec","name":"it ordered first","state":"skipped","why":"no milk"}`,
 			`"kind":"spec","name":"it ordered second","state":"skipped","why":"no milk"}`,
 			`"kind":"spec","name":"it fails later","state":"failed","why":"late"}`,
-			`"kind":"node","name":"[AfterSuite]","state":"failed","why":"at the end"}`,
+			`"kind":"node","name":"[DeferCleanup (Suite)]","state":"failed","why":"at the end"}`,
 			end,
 		}},
 		"those that a filter leaves": {[]string{"-ginkgo.focus=passes|second"}, []string{
@@ -125,7 +125,7 @@ func TestRecords(t *testing.T) {
 			`"kind":"spec","name":"it passes","state":"passed","labels":["label"],"case":{"name":"x"}}`,
 			`"kind":"spec","name":"it is pending","state":"pending"}`, // Ginkgo reports it always
 			`"kind":"spec","name":"it ordered second","state":"skipped","why":"no milk"}`,
-			`"kind":"node","name":"[AfterSuite]","state":"failed","why":"at the end"}`,
+			`"kind":"node","name":"[DeferCleanup (Suite)]","state":"failed","why":"at the end"}`,
 			end,
 		}},
 		"a dry run": {[]string{"-ginkgo.dry-run"}, []string{

@@ -23,9 +23,7 @@ func TestMain(m *testing.M) {
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
-	suite, reporter := GinkgoConfiguration()
-	suite.FailOnEmpty = true
-	RunSpecs(t, "the repository", suite, reporter)
+	Run(t, "the repository")
 }
 
 var _ = It("the suite fails if its filter matches no spec", Label("tree"), func() {

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { Main(m) }
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "the torture of scm over "+scm.Backend)
+	Run(t, "the torture of scm over "+scm.Backend)
 }
 
 var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
