@@ -21,12 +21,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/proof/machine"
 	"github.com/scm-rights/scm/proof/machine/console"
 	"github.com/scm-rights/scm/proof/must"
@@ -69,7 +67,7 @@ func run(user, kernel, init string, program []string) {
 	var log bytes.Buffer
 	words := append([]string{"/sbin/init", "as", user, "/bin/program"}, program[1:]...)
 	if bytes.Contains(must.Get(os.ReadFile(program[0])), []byte("/onsi/ginkgo/v2")) {
-		words = append(words, "-ginkgo.v", "-ginkgo.no-color") // prints the name of each spec before it runs
+		words = append(words, "-ginkgo.v") // prints the name of each spec before it runs
 	}
 	m := machine.Machine{Commands: [][]string{words}, Log: &log, Limit: 15 * time.Minute}
 	results, err := m.Emulate(func(dir string, commands *console.Commands) []string {
@@ -81,12 +79,6 @@ func run(user, kernel, init string, program []string) {
 	})
 	if err != nil {
 		must.Failf("%w\n%s", err, &log)
-	}
-	// The machine has its own folder of records.
-	for name, records := range results[0].Files {
-		if folder := os.Getenv(testrecord.Variable); folder != "" && strings.HasSuffix(name, ".json") {
-			must.OK(os.WriteFile(filepath.Join(folder, fmt.Sprint(os.Getpid(), "-", name)), records, 0o666))
-		}
 	}
 	fmt.Printf("%s", results[0].Files["log"])
 	if failure := results[0].Error; failure != "" {

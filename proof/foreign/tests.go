@@ -4,7 +4,6 @@ package foreign
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,11 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/onsi/ginkgo/v2/types"
-
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/events"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
@@ -28,7 +27,7 @@ var (
 )
 
 // mustPass lists specs that must pass on every platform.
-var mustPass = []string{"Send and Recv pass 253 descriptors in order", "sends and receives make direct system calls, and never use socketcall"}
+var mustPass = []string{"Send_and_Recv_pass_253_descriptors_in_order", "sends_and_receives_make_direct_system_calls,_and_never_use_socketcall"}
 
 // runTests runs the tests of all packages, and csrc's own.
 func (p *platform) runTests() {
@@ -128,26 +127,20 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	if examples := p.leavesOut("examples"); len(examples) > 0 {
 		args = append(args, "-skip=^("+strings.Join(examples, "|")+")$")
 	}
-	suite := !slices.Contains(plain, pkg)
-	if suite {
-		filter := "!" + strings.Join(p.leavesOut("specs with the label"), " && !")
-		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+filter, "-ginkgo.json-report="+log+".json")
+	if !slices.Contains(plain, pkg) {
+		args = append(args, "-ginkgo.label-filter=!"+strings.Join(p.leavesOut("specs with the label"), " && !"))
 	}
 	cmd := target.Go(p.Arch, p.cc(), args...)
 	// CI is empty so that a spec is skipped if its tool is missing. run has already checked for the
 	// tools that the platform needs.
 	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
-	_ = os.Remove(log + ".json") // left by an earlier run
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	text, failed := cmd.Output()
 	must.OK(os.WriteFile(log, append(text, stderr.Bytes()...), 0o666))
 	before, failures := p.tests.passed, len(p.tests.failures)
-	p.tests.addTests(text)
-	if suite {
-		if err := must.Try(func() { p.tests.addSpecs(log+".json", passed) }); err != nil {
-			must.Failf("%w: %w; see %s", failed, err, log)
-		}
+	if err := p.tests.addTests(text, passed); err != nil {
+		must.Failf("%w: %w; see %s", failed, err, log)
 	}
 	if failed != nil && len(p.tests.failures) == failures {
 		must.Failf("%w; see %s", failed, log)
@@ -157,56 +150,36 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	}
 }
 
-// addTests counts the tests in the events of go test, except for subtests and the one that runs a Ginkgo suite. The
-// reason for a skip is in the last line that the test prints before the one with the result.
-func (c *count) addTests(events []byte) {
-	reasons := map[string]string{}
-	for line := range bytes.Lines(events) {
-		var e struct{ Action, Test, Output string }
-		if json.Unmarshal(line, &e) != nil || e.Test == "" || e.Test == "TestSuite" || strings.Contains(e.Test, "/") {
-			continue
-		}
-		switch e.Action {
-		case "output":
-			if _, reason, ok := strings.Cut(strings.TrimSuffix(e.Output, "\n"), ": "); ok && !strings.HasPrefix(e.Output, "---") {
-				reasons[e.Test] = reason
-			}
-		case "pass":
-			c.passed++
-		case "fail":
-			c.failures = append(c.failures, e.Test)
-		case "skip":
-			c.skip("go test: " + e.Test + ": " + reasons[e.Test])
-		}
-	}
-}
-
 // tail matches the part of a reason for a skip that is different each time.
 var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
 
-// addSpecs counts the specs in the report of a Ginkgo suite.
-func (c *count) addSpecs(report string, passed map[string]bool) {
-	var reports []types.Report
-	must.OK(json.Unmarshal(must.Get(os.ReadFile(report)), &reports))
-	last := ""
-	for _, s := range reports[0].SpecReports {
-		reason := s.FailureMessage()
-		// If a BeforeAll calls Skip, Ginkgo reports the reason only for the first spec.
-		if reason == "Spec skipped because Skip() was called in BeforeAll" {
-			reason = last
-		}
-		last = reason
+// planned is what Ginkgo prints before it runs specs.
+var planned = regexp.MustCompile(`Will run (\d+) of (\d+) specs`)
+
+// addTests counts the tests and specs in the events of go test, except for other subtests, and notes the specs that
+// passed.
+func (c *count) addTests(text []byte, passed map[string]bool) error {
+	tests, err := events.Read(text)
+	for _, t := range tests {
+		spec, isSpec := strings.CutPrefix(t.Name, "TestSuite/")
 		switch {
-		case s.State == types.SpecStateSkipped && reason == "":
-			c.leftOut++
-		case s.State == types.SpecStateSkipped:
-			c.skip(tail.ReplaceAllString(reason, ""))
-		case s.State.Is(types.SpecStateFailureStates):
-			line, _, _ := strings.Cut(reason, "\n")
-			c.failures = append(c.failures, s.FullText()+": "+line)
-		case s.State == types.SpecStatePassed && s.LeafNodeType == types.NodeTypeIt:
+		case t.Name == "TestSuite":
+			if m := planned.FindStringSubmatch(t.Output); m != nil {
+				run, _ := strconv.Atoi(m[1])
+				all, _ := strconv.Atoi(m[2])
+				c.leftOut += all - run
+			}
+		case strings.Contains(t.Name, "/") && !isSpec:
+		case t.State == "pass":
 			c.passed++
-			passed[s.LeafNodeText] = true
+			passed[spec] = isSpec
+		case t.State == "skip" && isSpec:
+			c.skip(tail.ReplaceAllString(t.Why(), ""))
+		case t.State == "skip":
+			c.skip("go test: " + t.Name + ": " + t.Why())
+		default:
+			c.failures = append(c.failures, spec)
 		}
 	}
+	return err
 }

@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/proof/events"
 	"github.com/scm-rights/scm/proof/golden"
 	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
@@ -183,27 +184,26 @@ func (p *proof) buildDifftest(t target) string {
 	return bin
 }
 
+// compared is what TestWalk of proof/difftest prints.
+var compared = regexp.MustCompile(`: (\d+) calls, 0 differ, `)
+
 // runDifftest runs the tests of proof/difftest, which compares the backends in one process, for the given number of
 // calls. It returns the number of calls that they have compared.
-func runDifftest(bin, dir string, calls int) (compared int) {
-	folder := must.Get(os.MkdirTemp("", "scm"))
-	defer os.RemoveAll(folder)
-	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=2h")
+func runDifftest(bin, dir string, calls int) int {
+	cmd := exec.Command("go", "tool", "test2json", bin, "-test.run=^TestWalk$", "-test.v=test2json", "-test.timeout=2h")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1", testrecord.Variable+"="+folder)
+	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
 	out := must.Run(cmd)
-	for _, r := range must.Get(testrecord.ReadFolder(folder)) {
-		switch r.Kind {
-		case testrecord.Lacks:
-			must.Failf("%w: %s", machines.ErrMissing, r.Missing)
-		case testrecord.Calls:
-			compared += r.Count
+	for _, t := range must.Get(events.Read([]byte(out))) {
+		if t.State == "skip" {
+			must.Failf("%w: %s", machines.ErrMissing, t.Why())
+		}
+		if m := compared.FindStringSubmatch(t.Output); t.State == "pass" && m != nil {
+			return must.Get(strconv.Atoi(m[1]))
 		}
 	}
-	if compared == 0 {
-		must.Failf("difftest recorded no number of calls\n%s", out)
-	}
-	return compared
+	must.Failf("difftest printed no number of calls\n%s", out)
+	return 0
 }
 
 // golden compares control buffers on the given architectures, or on all architectures if archs is empty.

@@ -19,7 +19,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/proof/machine/console"
 	"github.com/scm-rights/scm/proof/must"
 )
@@ -62,7 +61,6 @@ func as() {
 	log := must.Get(os.Create("/out/log"))
 	cmd := exec.Command(os.Args[3], os.Args[4:]...)
 	cmd.Dir = "/src"
-	cmd.Env = append(os.Environ(), testrecord.Variable+"=/out")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
 	cmd.Stdout = io.MultiWriter(os.Stdout, log)
 	cmd.Stderr = cmd.Stdout
