@@ -32,12 +32,7 @@ func TestSuite(t *testing.T) {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
 	RegisterFailHandler(Fail)
-	silenceGinkgo()
-	if Run(t, "scm over "+scm.Backend) {
-		return
-	}
-	explainFailure()
-	if !printsAll() {
+	if !Run(t, "scm over "+scm.Backend) && !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}
 }
@@ -55,14 +50,18 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	gate()
 })
 
+var specFailed bool
+
+var _ = ReportAfterEach(func(s SpecReport) { specFailed = specFailed || s.Failed() })
+
 // gate fails the suite if all specs passed but goroutines or descriptors that the suite created are left.
 func gate() {
 	descriptors := fdtest.Take()
 	goroutines := gleak.Goroutines()
 	starter := gleak.IgnoringTopFunction("github.com/scm-rights/scm/interop/process.serveStarter") // of peers
 	DeferCleanup(func() {
-		if len(failedSpecs) > 0 {
-			return // a failed spec may have left some
+		if specFailed {
+			return // it may have left some
 		}
 		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines, starter))
 		Eventually(func() []string {

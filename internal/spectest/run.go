@@ -107,6 +107,9 @@ func result(t *testing.T, s ginkgo.SpecReport) {
 	}
 }
 
+// Again returns the command that runs a spec again.
+func Again(name string) string { return again("TestSuite/" + strings.ReplaceAll(name, " ", "_")) }
+
 // again returns the command that runs a test again, from a directory of its module.
 func again(test string) string {
 	command := "go test"

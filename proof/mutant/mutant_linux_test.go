@@ -7,14 +7,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/onsi/ginkgo/v2/types"
-
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/spectest"
-	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/proof/events"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
@@ -57,44 +56,36 @@ func TestRows(t *testing.T) {
 	})
 }
 
-// run builds a suite, and returns how many of the specs of these names ran, and how many of them passed. A dry run only
+// planned is what Ginkgo prints before it runs specs.
+var planned = regexp.MustCompile(`Will run (\d+) of `)
+
+// run runs a suite, and returns how many of the specs of these names ran, and how many of them passed. A dry run only
 // counts them.
 func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, passed int) {
 	t.Helper()
 	dir, path := target.Folder("../..", pkg)
-	bin := filepath.Join(t.TempDir(), "suite.test")
-	build := exec.Command("go", "test", "-C", dir, "-c", "-o", bin, "-vet=off", "-ldflags=-s -w", "-tags", tags, "-overlay", overlay, path)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build %s with the tags %q: %v\n%s", pkg, tags, err, out)
-	}
-	cmd := exec.Command(bin, "-test.run=^TestSuite$", "-ginkgo.no-color", fmt.Sprint("-ginkgo.dry-run=", dry))
+	cmd := exec.Command("go", "test", "-C", dir, "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-tags", tags, "-overlay", overlay, path,
+		"-run=^TestSuite$", fmt.Sprint("-ginkgo.dry-run=", dry))
 	for _, name := range names {
 		cmd.Args = append(cmd.Args, "-ginkgo.focus=scm over [a-z]+ "+regexp.QuoteMeta(name)+"$")
 	}
-	cmd.Dir = "../.."
 	// A spec that detects a leak does so by waiting in vain. The default of 30 seconds is for specs that must pass on a
 	// busy machine.
-	folder := t.TempDir()
-	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", spectest.EventuallyVariable+"=5s", testrecord.Variable+"="+folder)
-	out, _ := cmd.CombinedOutput()
-	records, err := testrecord.ReadFolder(folder)
-	if len(records) == 0 || records[0].Kind != testrecord.Begin || err != nil {
-		t.Fatalf("%s with the tags %q does not say how many specs ran: %v\n%s", pkg, tags, err, out)
+	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", spectest.EventuallyVariable+"=5s")
+	out, _ := cmd.Output()
+	tests, err := events.Read(out)
+	if err != nil || len(tests) == 0 {
+		t.Fatalf("%s with the tags %q ran no suite: %v\n%s", pkg, tags, err, out)
 	}
-	if dry {
-		return records[0].Planned, records[0].Planned
+	if m := planned.FindStringSubmatch(tests[0].Output); dry && m != nil {
+		all, _ = strconv.Atoi(m[1])
+		return all, all
 	}
-	states := map[string]string{} // the last record of a spec holds
-	for _, r := range records {
-		if r.Kind == testrecord.Spec {
-			states[r.Name] = r.State
-		}
-	}
-	for _, state := range states {
-		switch state {
-		case types.SpecStatePassed.String():
+	for _, one := range tests[1:] {
+		switch one.State {
+		case "pass":
 			all, passed = all+1, passed+1
-		case types.SpecStateSkipped.String(), types.SpecStatePending.String():
+		case "skip":
 		default:
 			all++
 		}
