@@ -15,13 +15,18 @@
 #   GO=…       the go command
 #   CC=…       the C compiler, as for go build. It must work. Without CC and a compiler in PATH, what needs one is skipped
 
+# The parts of test, test-rest, check and check-fast. The table of the partners is printed early.
+TEST_PARTS := test-catalogue-cgo test-catalogue-purego test-scm-cgo test-scm-purego test-csrc test-cgo test-purego test-difftest
+REST_PARTS := rest-cgo rest-purego rest-servers rest-scmvet rest-tree
+CHECK_PARTS := $(filter-out test-csrc,$(TEST_PARTS)) check-csrc check-rest rest-tree
+PARTS := $(TEST_PARTS) $(REST_PARTS) $(CHECK_PARTS) check-scm
+
 include tools/common.mk
 
 PEERS ?=
 $(if $(filter-out all few,$(PEERS)),$(error PEERS is $(PEERS); want all or few))
 RUN ?=
 KERNEL ?=
-AS_USER ?=
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
 # go vet compiles the packages, as the tests do, and remembers which it has checked.
@@ -30,10 +35,17 @@ STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 ZIZMOR := build/venv/bin/zizmor --offline --quiet
-# The packages for other programs.
-LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./interoptest ./wire
-# The internal packages with tests that run on other Unix systems.
-PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/testrecord ./internal/webtest
+# What make test tests beside package scm: the library, and the internal packages that it uses.
+TESTED := $(filter-out .,$(LIBRARY)) ./internal/fdtest ./internal/procfs ./internal/pure ./internal/sys
+# The packages that take too long to test before every commit.
+SLOW_TESTS := ./interop ./cmd/scm ./interop/catalogue
+others = $$($(GO) list ./... | grep -vxFf <($(GO) list . ./internal/ccheck $(TESTED)))
+# Tests with pure Go run in these packages, which depend on internal/pure. As another user, or without C, they run in all.
+PURE := ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
+PURE_OTHERS := ./cmd/scm/internal/socketcmd ./cmd/scm/internal/suitecmd ./examples/accept ./examples/cancel ./examples/console \
+	./examples/fdstore ./examples/handover ./examples/memfd ./examples/migrating ./examples/mycat ./examples/opener ./examples/pass \
+	./examples/questions ./examples/takeover ./examples/upgrade ./internal/promises ./internal/webtest
+some = $(if $(AS_USER),,$(HAS_C))
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 
@@ -57,27 +69,96 @@ setup: ## minutes: install the tools that test, interop and lint need, and with 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $(if $(filter $@,$(filter setup-c,$(MAKECMDGOALS))),-e) $*
 
-# tools/runtests runs the tests. Its plan.go lists the parts of these targets, and which of them run in parallel.
-define plan
-@echo "make: compiling tools/runtests, which runs the tests"
-@$(GO) build -o build/runtests ./tools/runtests
-@exec build/runtests $@
-endef
+# The parts of the tests, which these targets run, can be made alone too.
+test: ## minutes: what a user wants to know: run the tests of the library on both backends, with partners in C and Rust, those of the C library plain and under sanitizers and valgrind, and both backends with the same random calls
+	@[ "$(SETUP)" = 0 ] || tools/setup interop
+	@$(GO) run ./tools/buildpeers -partners
+	@$(with_partners) red=0; $(parts:exec=) $(TEST_PARTS) || red=$$?; tools/setup -n test; exit $$red
 
-test: ## minutes: what a user wants to know: run the tests of the library on both backends, with partners in C and Rust, those of the C library plain and under sanitizers and valgrind, and both backends with the same random calls; print the totals
-	$(plan)
+test-all: test test-rest ## minutes: make test and make test-rest
 
-test-all: ## minutes: make test and make test-rest
-	$(plan)
+test-rest: ## minutes: what make test leaves out: run the tests of the suite, the command, the tools and the examples, and check the rules of the tree
+	@$(parts) $(REST_PARTS)
 
-test-rest: ## minutes: what make test leaves out: run the tests of the suite, the command, the tools and the examples, and check the rules of the tree; print the totals
-	$(plan)
+check: check-parts check-lint ## minutes: run the quick parts of make test-all and make lint, as before a commit
 
-check: ## minutes: run the quick parts of make test-all and make lint, as before a commit; print the totals
-	$(plan)
+check-parts:
+	@$(parts) $(CHECK_PARTS)
 
-check-fast: ## seconds: gofmt, go vet, package scm without the catalogue on one backend, and the C library, as while you work
-	$(plan)
+check-lint:
+	@$(call in,proof) $(MAKE) -C .. lint-go
+
+check-fast: lint-fast ## seconds: gofmt, go vet, package scm without the catalogue on one backend, and the C library, as while you work
+	@$(parts) check-scm check-csrc
+
+# go test prints what a suite prints, even if it passes, only if it is given no package.
+test-catalogue-purego:
+	@echo "$@: package scm in pure Go runs the scenarios with programs in C and Rust: half a minute"
+	@$(TEST_PURE) -run='^TestSuite$$' -ginkgo.label-filter=catalogue
+
+test-scm-purego:
+	@echo "$@: the other tests of package scm in pure Go: a minute"
+	@$(TEST_PURE) -ginkgo.label-filter='!catalogue'
+
+test-purego:
+	@echo "$@: the other packages of the library in pure Go: a minute"
+	@$(TEST_PURE) $(if $(some),$(PURE),$(TESTED))
+
+rest-purego:
+	@echo "$@: the suite, the command and the examples in pure Go: a minute, or several without C or with AS_USER"
+	@$(TEST_PURE) $(if $(some),$(PURE_OTHERS),$(SLOW_TESTS) $$(grep -v /tools/ <<<"$(others)"))
+
+rest-servers:
+	@echo "$@: the example servers: half a minute"
+	@$(call in,examples/servers) $(TEST) ./...
+
+rest-scmvet:
+	@echo "$@: scmvet: half a minute"
+	@$(call in,cmd/scmvet) $(TEST) ./...
+
+rest-tree:
+	@echo "$@: the rules of the tree: a minute"
+	@$(call in,proof) $(TEST) ./repotest -ginkgo.label-filter=tree
+
+check-scm:
+	@echo "$@: package scm without partners: half a minute"
+	@SCM_TEST_ALONE=1 $(TEST) -ginkgo.label-filter='!catalogue'
+
+ifeq ($(HAS_C),)
+test-catalogue-cgo test-scm-cgo test-cgo test-csrc test-difftest rest-cgo check-csrc check-rest: no-c
+else
+test-catalogue-cgo:
+	@echo "$@: package scm over cgo runs the scenarios with programs in C and Rust: half a minute"
+	@$(TEST) -run='^TestSuite$$' -ginkgo.label-filter=catalogue
+
+test-scm-cgo:
+	@echo "$@: the other tests of package scm over cgo: a minute"
+	@$(TEST) -ginkgo.label-filter='!catalogue'
+
+test-cgo:
+	@echo "$@: the other packages of the library over cgo: a minute"
+	@$(TEST) $(TESTED)
+
+test-csrc:
+	@echo "$@: the C library, plain and under sanitizers and valgrind: half a minute"
+	@$(TEST) ./internal/ccheck
+
+test-difftest:
+	@echo "$@: the same random calls on both backends: a minute"
+	@$(call in,proof) $(TEST) ./difftest
+
+rest-cgo:
+	@echo "$@: the suite, the command, the tools and the examples over cgo: three minutes"
+	@$(TEST) $(SLOW_TESTS) $(others)
+
+check-csrc:
+	@echo "$@: the C library: seconds"
+	@$(TEST) -short ./internal/ccheck
+
+check-rest:
+	@echo "$@: the quick tests of the suite, the command, the tools and the examples over cgo: a minute"
+	@$(TEST) $$(grep -vxFf <($(GO) list $(SLOW_TESTS)) <<<"$(others)")
+endif
 
 # The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names
 # of tests. make proof-bsd runs the same packages on NetBSD.

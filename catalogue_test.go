@@ -23,7 +23,6 @@ import (
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/libcases"
-	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
@@ -341,20 +340,20 @@ func (b *batch) specify(c scenario.Case) {
 	It(name, func(ctx SpecContext) {
 		if b.peer.Why != "" {
 			if what := lacking[b.peer.Name]; what != "" {
-				fdtest.Lacks(GinkgoTB(), what)
+				fdtest.Missing(GinkgoTB(), what, b.peer.Why)
 			}
 			Skip(b.peer.Why)
 		}
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)
 		if r.Unexpected() || r.Verdict == scenario.NotRun {
-			AddReportEntry(CaseEntry, outcome{r}, ReportEntryVisibilityNever)
+			AddReportEntry(caseEntry, outcome{r}, ReportEntryVisibilityNever)
 			failCase(r)
 		}
-		AddReportEntry(CaseEntry, outcome{r}, ReportEntryVisibilityFailureOrVerbose)
+		AddReportEntry(caseEntry, outcome{r}, ReportEntryVisibilityFailureOrVerbose)
 		if r.Verdict == scenario.Unsupported {
 			if r.Obstacle.Reason == scenario.ReasonRoot {
-				fdtest.Lacks(GinkgoTB(), "root")
+				Skip("missing: root: " + r.Why)
 			}
 			Skip(r.Why)
 		}

@@ -71,6 +71,9 @@ func failCase(r scenario.Result) {
 	Fail(report.Example(r, report.ExampleLines))
 }
 
+// caseEntry is the name of the report entry with the result of a case.
+const caseEntry = "transcript"
+
 // An outcome is the result of a case in the report of its spec. Its text is the transcript.
 type outcome struct{ scenario.Result }
 
@@ -79,7 +82,7 @@ func (o outcome) String() string { return strings.Join(o.Transcript, "\n") }
 // resultOf returns the result of the case that a spec ran, if any. With ginkgo -p, another process may have run it.
 func resultOf(s SpecReport) (r scenario.Result, ok bool) {
 	for _, e := range s.ReportEntries {
-		if e.Name != CaseEntry {
+		if e.Name != caseEntry {
 			continue
 		}
 		o, isHere := e.GetRawValue().(outcome)

@@ -19,7 +19,6 @@ import (
 
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/libcases"
-	"github.com/scm-rights/scm/internal/testrecord"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
@@ -136,7 +135,7 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		return o
 	})
 	t.Log(r.CauseTable(func(c scenario.Result) string {
-		return "go test -run '" + testrecord.Pattern(s.tests[c.Name]) + "' -v"
+		return "go test -run '" + display.Pattern(s.tests[c.Name]) + "' -v"
 	}))
 	if cut != "" {
 		t.Error(r.CutText())
@@ -206,7 +205,7 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
-	only, short := "-test.run="+testrecord.Pattern(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())
+	only, short := "-test.run="+display.Pattern(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())
 	command := []string{"/proc/self/exe", only, short}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
@@ -428,7 +427,7 @@ func (s *suite) write(t *testing.T, left string) {
 	for _, a := range u.Added {
 		t.Logf("+ %s", a.Text())
 		if a.Example != "" {
-			t.Logf("    for example -run '%s'", testrecord.Pattern(s.tests[a.Example]))
+			t.Logf("    for example -run '%s'", display.Pattern(s.tests[a.Example]))
 		}
 	}
 	if u.Unfinished() {

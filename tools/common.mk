@@ -6,14 +6,19 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-# go, cargo and the sub-makes run things in parallel themselves.
-.NOTPARALLEL:
 # Every target is a command.
 .PHONY: $(shell sed -n '/^[a-z][a-z -]*:/s/:.*//p' Makefile)
 SETUP ?= 1
 CI ?=
 ARCH ?=
 GO ?= go
+ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+GOTEST ?= $(GO) test
+SLOW ?=
+AS_USER ?=
+# The packages for other programs, and the internal packages with tests that run on other Unix systems.
+LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./interoptest ./wire
+PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/webtest
 # Go before 1.21 cannot parse go.mod, and does not say which version is needed.
 old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)
 ifneq ($(and $(filter-out help setup-c lib clean,$(or $(MAKECMDGOALS),help)),$(old_go)),)
@@ -28,5 +33,30 @@ ifeq ($(shell git rev-parse HEAD >/dev/null 2>&1 || echo refused),refused)
 export GOFLAGS += -buildvcs=false
 endif
 
-# Without a C compiler, a build without the tag scm_purego is pure Go too.
-has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
+# go, cargo and the sub-makes run things in parallel themselves. Only the parts of the tests run two at a time. Without a C
+# compiler that works, a build is pure Go. A compiler that the user has chosen must work.
+has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ] && { [ -n "$$($(GO) env -changed CC)" ] || $(GO) build runtime/cgo; }
+HAS_C :=
+ifeq ($(filter $(PARTS),$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+else ifeq ($(shell { $(has_c); } 2>/dev/null && echo yes),yes)
+HAS_C := yes
+else
+export CGO_ENABLED := 0
+endif
+
+# Runs the tests of the packages that follow. make lint runs vet. The compiler collects garbage less often, and programs have
+# no debugging information, also those that tests build.
+go_test = env -u MAKEFLAGS -u MFLAGS GOFLAGS="'-toolexec=/usr/bin/env GOGC=400' -ldflags=-w $$($(GO) env GOFLAGS)" $(1) \
+	$(GOTEST) -count=1 -vet=off -timeout=$$((20 * $(or $(SLOW),1)))m
+TEST = $(call go_test,)
+TEST_PURE = $(call go_test,$(AS_USER)) -tags=scm_purego $(if $(AS_USER),$(if $(HAS_C),-short))
+# Runs the rest of the line in the directory of a module, unless this needs a newer Go.
+in = cd $(1); why=$$($(GO) list -m 2>&1) || { echo "$(1): skipped: $$why"; [[ $$why == *'requires go >= '* ]]; exit; };
+# Runs parts. -Oline prints at once what a part is, and together what go test prints.
+parts = $(MAKE) -j2 -Oline
+# Runs them with the partners that buildpeers has built.
+with_partners = if $(has_c); then export SCM_PARTNERS=$(ROOT)/build/peers/partners.json; fi;
+
+no-c:
+	@$(has_c) || true; echo "skipped: what needs a C compiler: CGO_ENABLED=0, or $$($(GO) env CC) does not work"; [ "$(CI)" != true ]

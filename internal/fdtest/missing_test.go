@@ -33,9 +33,9 @@ func TestProgram(t *testing.T) {
 	Must(t, os.WriteFile(dir+"/tea", nil, 0o700))
 	for _, c := range []struct{ ci, name, path, ended string }{
 		{"", "tea", dir + "/tea", ""},
-		{"", "milk", "", "skipped: missing: no milk in PATH"},
+		{"", "milk", "", "skipped: missing: milk: no milk in PATH"},
 		{"true", "tea", dir + "/tea", ""},
-		{"true", "milk", "", "failed: no milk in PATH, and CI=true"},
+		{"true", "milk", "", "failed: missing: milk: no milk in PATH, and CI=true"},
 	} {
 		t.Setenv("CI", c.ci)
 		by := &caller{TB: t}

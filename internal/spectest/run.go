@@ -10,7 +10,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 
-	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // Run runs the suite, as Ginkgo's RunSpecs does, and reports whether it passed. Each spec that runs is a subtest, so
@@ -50,7 +50,7 @@ type mirror struct {
 	report chan<- ginkgo.SpecReport // to the subtest, or nil if none runs
 	done   <-chan struct{}          // the subtest has ended
 	last   ginkgo.SpecReport        // of the spec of the subtest
-	reason string                   // why the last spec was skipped
+	skips  skips
 }
 
 // begin begins a subtest, unless a filter of Ginkgo leaves out its spec. If -run, -skip or -failfast leaves it out,
@@ -74,18 +74,19 @@ func (m *mirror) begin(s ginkgo.SpecReport) {
 	}
 }
 
-// leaveOut skips a spec that has no subtest, with the empty reason that specs have that a filter of Ginkgo leaves out.
+// leftOut is the reason that Ginkgo gives to specs that a filter leaves out.
+const leftOut = ""
+
+// leaveOut skips a spec that has no subtest.
 func (m *mirror) leaveOut() {
 	if m.report == nil {
-		ginkgo.Skip("")
+		ginkgo.Skip(leftOut)
 	}
 }
 
 func (m *mirror) ended(s ginkgo.SpecReport) {
-	if strings.HasPrefix(s.Failure.Message, skippedByFirst) {
-		s.Failure.Message = m.reason
-	}
-	m.last, m.reason = s, s.Failure.Message
+	s.Failure.Message = m.skips.reason(s)
+	m.last = s
 }
 
 // end ends the subtest that runs, if any.
@@ -97,13 +98,18 @@ func (m *mirror) end() {
 	}
 }
 
+// Ran reports whether a spec ran, or skipped itself: no filter left it out.
+func Ran(s ginkgo.SpecReport) bool {
+	return s.State != types.SpecStateSkipped || s.Failure.Message != leftOut
+}
+
 // result ends a subtest as its spec has ended. Ginkgo has printed why it failed.
 func result(t *testing.T, s ginkgo.SpecReport) {
 	switch {
 	case s.Failed():
 		t.Error("to run it again: " + again(t.Name()))
 	case s.State.Is(types.SpecStateSkipped | types.SpecStatePending):
-		t.Skip(Why(s))
+		t.Skip(s.Failure.Message)
 	}
 }
 
@@ -120,5 +126,5 @@ func again(test string) string {
 			command += " " + s.Key + "=" + s.Value
 		}
 	}
-	return command + " " + strings.TrimSuffix(info.Path, ".test") + " -run '" + testrecord.Pattern(test) + "'"
+	return command + " " + strings.TrimSuffix(info.Path, ".test") + " -run '" + display.Pattern(test) + "'"
 }

@@ -72,18 +72,26 @@ func CannotEmulate(what string) {
 	}
 }
 
-// skippedByFirst begins the reason that Ginkgo gives if the first spec of an ordered container was skipped in
-// BeforeAll. The others then have the reason of the first spec.
-const skippedByFirst = "Spec skipped because Skip() was called in BeforeAll"
+// skips finds the reasons of skipped specs, in the order in which the specs ran.
+type skips struct{ last string }
+
+// reason returns why a spec was skipped. If BeforeAll called Skip, Ginkgo gives the reason only to the first spec of
+// the container.
+func (s *skips) reason(spec ginkgo.SpecReport) string {
+	if message := spec.Failure.Message; !strings.HasPrefix(message, "Spec skipped because Skip() was called in BeforeAll") {
+		s.last = message
+	}
+	return s.last
+}
 
 // PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
 // labels.
 func PrintSkips(report ginkgo.Report, labels ...string) {
-	count, all := map[string]int{}, records{names: map[string]int{}}
+	count, all := map[string]int{}, skips{}
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
-		reason, _, _ := strings.Cut(all.recordOf(spec).Why, "\n")
+		reason, _, _ := strings.Cut(all.reason(spec), "\n")
 		labelled := slices.ContainsFunc(spec.Labels(), func(l string) bool { return slices.Contains(labels, l) })
-		if reason != "" && !labelled { // "" if a filter left it out
+		if reason != leftOut && !labelled {
 			count[reason]++
 		}
 	}

@@ -131,53 +131,6 @@ func (f FirstCases) Add(name string, c scenario.Result) string {
 	return "fails " + strings.Join(known, ", ")
 }
 
-// A Failure is a failed test of a program that runs cases.
-type Failure struct {
-	Name  string
-	Part  string           // of the program
-	Why   string           // if it is no case
-	Again string           // the command that runs it again
-	Case  *scenario.Result // or nil
-}
-
-// Failures chooses the failed tests to print, so that one fault fits on a page: the first case of each cause, and the
-// first few other tests of each part.
-type Failures struct {
-	first  FirstCases
-	others map[string]int // by part
-	most   int
-}
-
-// NewFailures returns Failures that choose this number of other tests.
-func NewFailures(most int) *Failures { return &Failures{FirstCases{}, map[string]int{}, most} }
-
-// Text describes a failed test, or returns "" if it is not to be printed.
-func (f *Failures) Text(t Failure) string {
-	lines := ExampleLines
-	if len(f.first) > 0 {
-		lines /= 2
-	}
-	switch {
-	case t.Case == nil:
-		if f.others[t.Part]++; f.others[t.Part] > f.most {
-			return ""
-		}
-	case f.first.Add(t.Case.Name, *t.Case) != "":
-		return ""
-	default:
-		t.Why = Example(*t.Case, lines)
-	}
-	text := "\nfailed: " + t.Name + "\n"
-	all := slices.Collect(strings.Lines(strings.TrimSpace(t.Why)))
-	for _, l := range withoutMiddle(all, FailureLines/2, FailureLines/2) {
-		text += "    " + strings.TrimSuffix(l, "\n") + "\n"
-	}
-	return text + "    to run it again: " + t.Again + "\n\n"
-}
-
-// FailureLines limits what Failures shows of a test that is no case.
-const FailureLines = 30
-
 // withoutMiddle returns this number of the first and last lines, and between them the number of the others.
 func withoutMiddle(lines []string, first, last int) []string {
 	more := len(lines) - first - last

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -48,32 +47,5 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	}
 	if got := Example(long, 0); strings.Count(got, "dying") != 20 {
 		t.Errorf("got\n%s\nwant the whole finding", got)
-	}
-}
-
-// Of the failed tests of a program, the first case of each cause is printed, also if it runs again, and the first few
-// others of each part.
-func TestFailures(t *testing.T) {
-	failed := func(name, peer string) *scenario.Result {
-		return &scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: slices.Repeat([]string{"A> end"}, 99),
-			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: peer}}}
-	}
-	f := NewFailures(1)
-	for _, c := range []struct {
-		Failure
-		begin string // of the text
-		lines int
-	}{
-		{Failure{Name: "one", Why: "no", Again: "go test ."}, "\nfailed: one\n    no\n    to run it again: go test .\n\n", 5},
-		{Failure{Name: "two"}, "", 0},
-		{Failure{Part: "other", Name: "three", Why: strings.Repeat("no\n", 99)}, "\nfailed: three\n    no\n", 5 + FailureLines},
-		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines},
-		{Failure{Name: "four", Case: failed("a/b/stream/x/y", "x")}, "\nfailed: four\n    x does not answer in time\n", 7 + ExampleLines/2},
-		{Failure{Name: "five", Case: failed("a/b/stream/x/z", "x")}, "", 0},
-		{Failure{Name: "six", Case: failed("a/b/stream/x/z", "z")}, "\nfailed: six\n    z does not answer in time\n", 7 + ExampleLines/2},
-	} {
-		if got := f.Text(c.Failure); !strings.HasPrefix(got, c.begin) || strings.Count(got, "\n") != c.lines {
-			t.Errorf("%s: got %d lines, want %d:\n%s", c.Name, strings.Count(got, "\n"), c.lines, got)
-		}
 	}
 }

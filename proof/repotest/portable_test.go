@@ -13,11 +13,10 @@ import (
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
-	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/internal/testrecord"
+	"github.com/scm-rights/scm/proof/events"
 )
 
 // tested are the packages whose tests CI runs on macOS and FreeBSD, and which have more there than examples.
@@ -38,19 +37,14 @@ func isTest(file string) bool {
 
 var _ = Describe("Makefile", Label("tree"), func() {
 	It("lists the packages for other programs in LIBRARY", func() {
-		list := strings.Fields(between(contents("Makefile"), "\nLIBRARY := ", "\n"))
+		list := listed("LIBRARY")
 		Expect(list).To(ConsistOf(append(publicFolders(), "./interoptest")))
 	})
 
 	It("lists the internal packages that have tests on other Unix systems in PORTABLE", func() {
 		const tested = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 		g := goTool{env: []string{"GOOS=netbsd", "CGO_ENABLED=0"}}
-		list := strings.ReplaceAll(between(contents("Makefile"), "\nPORTABLE := ", "\n"), "./", module+"/")
-		all := strings.Fields(g.must("list", "-f", tested, "./internal/..."))
-		Expect(all).To(Equal(strings.Fields(list)))
-		library := strings.Fields(between(contents("Makefile"), "\nLIBRARY := ", "\n"))
-		all = append(all, strings.Fields(g.must(append([]string{"list", "-f", tested}, library...)...))...)
-		Expect(planned("proof-bsd", "bsd-user")).To(ContainElements(all))
+		Expect(g.names("list", "-f", tested, "./internal/...")).To(Equal(listed("PORTABLE")))
 	})
 
 	// Otherwise go test runs fewer tests, and succeeds.
@@ -70,33 +64,44 @@ var _ = Describe("Makefile", Label("tree"), func() {
 	})
 })
 
-// planned returns the words of the command of a part of a plan of tools/runtests. It knows no compiler, and no AS_USER.
-func planned(plan, part string) []string {
+// listed returns a list of packages in the Makefiles.
+func listed(name string) []string {
 	GinkgoHelper()
-	text := goTool{env: []string{"KERNEL=/kernel"}}.must("run", "./tools/runtests", "-list", plan)
-	return strings.Fields(between("\n"+text, "\n"+part+": ", "\n"))
+	text := contents("tools/common.mk") + strings.ReplaceAll(contents("Makefile"), "\\\n", "")
+	return strings.Fields(between(text, "\n"+name+" := ", "\n"))
 }
 
-var _ = Describe("the plans of tools/runtests", Label("tree"), func() {
-	It("test the library and the internal packages that it uses in make test, and everything else in make test-rest", func() {
-		needsCompiler()
+// names returns the packages that go list prints, as the Makefile names them.
+func (g goTool) names(args ...string) []string {
+	GinkgoHelper()
+	return strings.Fields(strings.ReplaceAll(strings.ReplaceAll("\n"+g.must(args...), "\n"+module+"\n", "\n.\n"), module+"/", "./"))
+}
+
+var _ = Describe("make test", Label("tree"), func() {
+	It("tests the internal packages that the library uses", func() {
 		const tested = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
-		first, rest := append(planned("test", "scm-cgo"), planned("test", "cgo")...), planned("test-rest", "rest-cgo")
-		for _, name := range strings.Fields(goTool{}.must("list", "-f", tested, "./...")) {
-			Expect(slices.Contains(first, name)).NotTo(Equal(slices.Contains(rest, name)), name)
-		}
-		for _, name := range strings.Fields(goTool{}.must(append([]string{"list", "-deps", "-f", tested}, publicFolders()...)...)) {
-			if strings.HasPrefix(name, module) {
-				Expect(first).To(ContainElement(name))
-			}
-		}
+		all := slices.DeleteFunc(goTool{}.names(append([]string{"list", "-deps", "-f", tested}, publicFolders()...)...), func(name string) bool {
+			return name[0] != '.'
+		})
+		Expect(append(listed("LIBRARY"), strings.Fields(between(contents("Makefile"), "\nTESTED := $(filter-out .,$(LIBRARY)) ", "\n"))...)).To(ContainElements(all))
 	})
 
-	It("test every module that has tests, except the peers", func() {
-		text := contents("tools/runtests/plan.go")
+	It("runs tests in pure Go in the packages that depend on internal/pure, except some that are slow", func() {
+		depends := []string{".", "./interoptest", "./cmd/scm", "./interop/catalogue"}
+		for _, p := range (goTool{}).list("-test", "-tags=scm_purego", "./...") {
+			if name, isTest := strings.CutSuffix(p.ImportPath, ".test"); isTest && slices.Contains(p.Deps, module+"/internal/pure") && name != module {
+				depends = append(depends, strings.Replace(name, module, ".", 1))
+			}
+		}
+		slices.Sort(depends)
+		Expect(slices.Compact(depends)).To(ConsistOf(append(append(listed("PURE"), listed("PURE_OTHERS")...), depends[0], "./interoptest", "./cmd/scm", "./interop/catalogue")))
+	})
+
+	It("or make proof-test tests every module that has tests, except the peers", func() {
+		text := contents("Makefile") + contents("proof/Makefile")
 		for _, file := range strings.Fields(output(exec.Command("git", "ls-files", "*/go.mod"))) {
 			if folder := filepath.Dir(file); !strings.HasPrefix(folder, "interop/peers/") {
-				Expect(text).To(ContainSubstring(`Dir: "` + folder + `"`))
+				Expect(text).To(MatchRegexp(`\$\(call in,(\.\./)?` + folder + `\) \$\(TEST\)`))
 			}
 		}
 	})
@@ -132,11 +137,9 @@ var _ = Describe("the tests on macOS and FreeBSD", Label("build"), func() {
 		}
 		overlay := filepath.Join(dir, "overlay.json")
 		Expect(os.WriteFile(overlay, ok(json.Marshal(map[string]any{"Replace": replace})), 0o600)).To(Succeed())
-		folder := GinkgoT().TempDir()
-		g := goTool{env: []string{testrecord.Variable + "=" + folder}}
-		g.must(append([]string{"test", "-count=1", "-vet=off", "-overlay", overlay}, tested...)...)
-		specs := slices.DeleteFunc(ok(testrecord.ReadFolder(folder)), func(r testrecord.Record) bool {
-			return r.Package != module || r.Kind != testrecord.Spec || r.State != types.SpecStatePassed.String()
+		out := goTool{}.must(append([]string{"test", "-json", "-count=1", "-vet=off", "-overlay", overlay}, tested...)...)
+		specs := slices.DeleteFunc(ok(events.Read([]byte(out))), func(t *events.Test) bool {
+			return t.Package != module || !strings.HasPrefix(t.Name, "TestSuite/") || t.State != "pass"
 		})
 		Expect(len(specs)).To(BeNumerically(">=", 150), "specs of package scm")
 	})

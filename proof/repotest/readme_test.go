@@ -66,7 +66,7 @@ func pasted() (blocks []string) {
 }
 
 // cachedBuilds lets go build use the build cache in a copy of the tree, whose directory is always new. It leaves out
-// debugging information, as tools/runtests does.
+// debugging information, as make test does.
 const cachedBuilds = "GOFLAGS=-trimpath -ldflags=-w"
 
 // checkout returns a copy of the tree without the files that git ignores, and with an empty build directory.

@@ -187,9 +187,6 @@ trap 'exit 2' INT TERM
 >build/$1.waits
 wait
 `
-	const toyGo = `#!/bin/sh
-case $1 in build) printf '#!/bin/sh\necho "$@"\n' >build/runtests; chmod +x build/runtests ;; esac
-`
 
 	for _, signal := range []struct {
 		name   string
@@ -206,7 +203,7 @@ case $1 in build) printf '#!/bin/sh\necho "$@"\n' >build/runtests; chmod +x buil
 	} {
 		It("ends on "+signal.name+", and leaves no process", func() {
 			tree := GinkgoT().TempDir()
-			goTool{dir: tree}.writeFiles(map[string]string{".ci/run": contents(".ci/run"), "bin/make": toyMake, "bin/go": toyGo})
+			goTool{dir: tree}.writeFiles(map[string]string{".ci/run": contents(".ci/run"), "bin/make": toyMake, "bin/go": "#!/bin/sh\n"})
 			Expect(os.Chmod(tree+"/bin/make", 0o700)).To(Succeed())
 			Expect(os.Chmod(tree+"/bin/go", 0o700)).To(Succeed())
 			marker := "CI_TOYS=" + tree
@@ -237,7 +234,7 @@ case $1 in build) printf '#!/bin/sh\necho "$@"\n' >build/runtests; chmod +x buil
 			}
 			Expect(script.Wait()).NotTo(Succeed())
 			Expect(script.ProcessState.ExitCode()).To(Equal(signal.status), out.String())
-			Expect(out.String()).To(HaveSuffix("\ninterrupted during proof-kernels test\n-sum .ci/run -failed 2 build/test/*.json\n"))
+			Expect(out.String()).To(HaveSuffix("\ninterrupted during proof-kernels test\n2 passed, 2 failed, 0 skipped\n"))
 			Expect(out.String()).NotTo(ContainSubstring("test-rest"), "the next step")
 			Eventually(left).Should(BeEmpty())
 		})
