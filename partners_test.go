@@ -16,7 +16,6 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
-	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -38,7 +37,6 @@ func chosen() []string {
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	cases, specs := casesOf(r)
 	if !r.SuiteConfig.DryRun {
-		PrintSkips(r, "catalogue") // writeCases says why those were skipped
 		writeCases(cases, specs)
 	}
 	if err := lacksSpecs(r, cases); err != nil {

@@ -5,9 +5,6 @@ package scm_test
 import (
 	"testing"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-
 	"github.com/scm-rights/scm"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
@@ -15,8 +12,5 @@ import (
 func TestMain(m *testing.M) { Main(m) }
 
 func TestSuite(t *testing.T) {
-	RegisterFailHandler(Fail)
 	Run(t, "scm over "+scm.Backend)
 }
-
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

@@ -31,8 +31,7 @@ func TestSuite(t *testing.T) {
 	if err := errors.Join(allFailuresErr, load()); err != nil {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
-	RegisterFailHandler(Fail)
-	if !Run(t, "scm over "+scm.Backend) && !printsAll() {
+	if !Run(t, "scm over "+scm.Backend, "catalogue") && !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}
 }

@@ -20,11 +20,8 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	RegisterFailHandler(Fail)
 	Run(t, "fdchannel over "+scm.Backend)
 }
-
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
 
 // receives are the two methods that receive.
 var receives = map[string]func(*fdchannel.Endpoint) (int, error){

@@ -20,7 +20,6 @@ import (
 func TestMain(m *testing.M) { Main(m) }
 
 func TestSuite(t *testing.T) {
-	RegisterFailHandler(Fail)
 	Run(t, "wire over "+scm.Backend)
 }
 
@@ -38,5 +37,3 @@ var _ = BeforeSuite(func() {
 		Expect(left).To(BeEmpty(), "descriptors left open by the suite")
 	})
 })
-
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

@@ -9,15 +9,18 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
+	"github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// Run runs the suite, as Ginkgo's RunSpecs does, and reports whether it passed. Each spec that runs is a subtest, so
-// that the flags of go test and programs that read go test -json know the specs. With ginkgo -p, each process has
-// subtests for its own specs. The suite cannot have an AfterSuite, but DeferCleanup in BeforeSuite. If -run leaves out
-// the last spec of an ordered container, AfterAll does not run.
-func Run(t *testing.T, name string) bool {
+// Run runs the suite, as Ginkgo's RunSpecs does, and reports whether it passed. It prints the reasons for which specs
+// were skipped, except those with one of the labels. Each spec that runs is a subtest, so that the flags of go test and
+// programs that read go test -json know the specs. With ginkgo -p, each process has subtests for its own specs. The
+// suite cannot have an AfterSuite, but DeferCleanup in BeforeSuite. If -run leaves out the last spec of an ordered
+// container, AfterAll does not run.
+func Run(t *testing.T, name string, labels ...string) bool {
+	gomega.RegisterFailHandler(ginkgo.Fail)
 	suite, reporter := ginkgo.GinkgoConfiguration()
 	reporter.NoColor = true // Ginkgo prints colors even if a program reads them
 	m := mirror{t: t}
@@ -30,6 +33,7 @@ func Run(t *testing.T, name string) bool {
 		ginkgo.AfterSuite(m.end) // what follows may look for goroutines that are left
 	}
 	ginkgo.ReportAfterSuite("specs", func(r ginkgo.Report) {
+		printSkips(r, labels)
 		if r.PreRunStats.SpecsThatWillRun == 0 {
 			ginkgo.Fail("no spec matches the filter")
 		}

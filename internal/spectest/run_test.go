@@ -48,7 +48,6 @@ func TestToys(t *testing.T) {
 	if os.Getenv(toysVariable) == "" {
 		t.Skip("TestRun runs it in another process")
 	}
-	gomega.RegisterFailHandler(ginkgo.Fail)
 	ginkgo.ReportAfterEach(func(s ginkgo.SpecReport) {
 		if s.LeafNodeText == "fails later" && s.NumAttempts > 0 && s.State == types.SpecStatePassed {
 			ginkgo.Fail("late")

@@ -84,9 +84,8 @@ func (s *skips) reason(spec ginkgo.SpecReport) string {
 	return s.last
 }
 
-// PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
-// labels.
-func PrintSkips(report ginkgo.Report, labels ...string) {
+// printSkips prints the first line of each reason for which specs without one of the labels were skipped.
+func printSkips(report ginkgo.Report, labels []string) {
 	count, all := map[string]int{}, skips{}
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
 		reason, _, _ := strings.Cut(all.reason(spec), "\n")

@@ -22,7 +22,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
-	RegisterFailHandler(Fail)
 	Run(t, "the repository")
 }
 
@@ -31,5 +30,3 @@ var _ = It("the suite fails if its filter matches no spec", Label("tree"), func(
 	cmd.Dir = "proof/repotest"
 	Expect(cmd.Run()).NotTo(Succeed())
 })
-
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
