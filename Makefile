@@ -12,6 +12,7 @@
 #   ARCH=…     restrict dist to these architectures
 #   SLOW=N     multiply the time limits of packages (20 minutes) and of some tests, on a slow or busy machine
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
+#   GOTEST=…   the command that runs tests, instead of go test
 #   GO=…       the go command
 #   CC=…       the C compiler, as for go build. It must work. Without CC and a compiler in PATH, what needs one is skipped
 
@@ -126,6 +127,7 @@ check-scm:
 
 ifeq ($(HAS_C),)
 test-catalogue-cgo test-scm-cgo test-cgo test-csrc test-difftest rest-cgo check-csrc check-rest: no-c
+	@:
 else
 test-catalogue-cgo:
 	@echo "$@: package scm over cgo runs the scenarios with programs in C and Rust: half a minute"

@@ -59,4 +59,4 @@ parts = $(MAKE) -j2 -Oline
 with_partners = if $(has_c); then export SCM_PARTNERS=$(ROOT)/build/peers/partners.json; fi;
 
 no-c:
-	@$(has_c) || true; echo "skipped: what needs a C compiler: CGO_ENABLED=0, or $$($(GO) env CC) does not work"; [ "$(CI)" != true ]
+	@$(has_c) || true; echo "skipped: what needs a C compiler, because $$($(GO) env CC) does not work or CGO_ENABLED=0"; [ "$(CI)" != true ]
