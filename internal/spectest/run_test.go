@@ -113,21 +113,15 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A spec that ends its process is the last test that has begun.
-func TestExit(t *testing.T) {
-	out := toys(t, "-test.run=^TestToys$/exits")
-	if _, last, _ := strings.Cut(out, "=== RUN   TestToys/"); last != "it_exits\n" {
-		t.Error(out)
-	}
-}
-
-// What Ginkgo prints about a spec belongs to its test, but not what it prints about the suite.
+// A spec that ends its process is the last test that has begun. What Ginkgo prints about a spec belongs to its test, but
+// not what it prints about the suite.
 func TestOutput(t *testing.T) {
-	out := toys(t, "-test.run=^TestToys$/panics")
-	_, out, _ = strings.Cut(out, "=== RUN   TestToys/it_panics\n")
-	panics, end, _ := strings.Cut(out, "\x16")
-	if !strings.Contains(panics, "[PANICKED] Test Panicked") || strings.Contains(panics, "at the end") || !strings.Contains(end, "[FAILED] at the end") {
-		t.Error(out)
+	_, exits, _ := strings.Cut(toys(t, "-test.run=^TestToys$/exits"), "=== RUN   TestToys/")
+	_, panics, _ := strings.Cut(toys(t, "-test.run=^TestToys$/panics"), "=== RUN   TestToys/it_panics\n")
+	panics, end, _ := strings.Cut(panics, "\x16")
+	if exits != "it_exits\n" || !strings.Contains(panics, "[PANICKED] Test Panicked") || strings.Contains(panics, "at the end") ||
+		!strings.Contains(end, "[FAILED] at the end") {
+		t.Errorf("%q, %q, %q", exits, panics, end)
 	}
 }
 

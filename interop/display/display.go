@@ -91,3 +91,9 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 // digit. Such a name has no special meaning in patterns, in lists of expected failures or in
 // reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }
+
+// Pattern returns a pattern for -run that selects only this test, such as TestA/b. In a shell, it needs apostrophes
+// around it, so it has a dot for each apostrophe of the name.
+func Pattern(test string) string {
+	return "^" + strings.NewReplacer("/", "$/^", "'", ".").Replace(regexp.QuoteMeta(test)) + "$"
+}

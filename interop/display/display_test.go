@@ -2,6 +2,9 @@ package display
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -62,5 +65,25 @@ func TestJSON(t *testing.T) {
 	var back string
 	if err := json.Unmarshal(got, &back); err != nil || back != in {
 		t.Errorf("read back as %q, %v", back, err)
+	}
+}
+
+// In a shell, Pattern selects one test, whatever its name.
+func TestPattern(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(runtime.GOOS+":", err)
+	}
+	for _, name := range []string{"Bob's library", "$(a) [b]|c.d/\\", "d"} {
+		t.Run(name, func(t *testing.T) {
+			if os.Getenv("SCM_TEST_AGAIN") != "" {
+				return
+			}
+			cmd := exec.Command("sh", "-c", os.Args[0]+" -test.v -test.run '"+Pattern(t.Name())+"'")
+			cmd.Env = append(os.Environ(), "SCM_TEST_AGAIN=1")
+			out, err := cmd.CombinedOutput()
+			if err != nil || strings.Count(string(out), "=== RUN ") != 2 || !strings.Contains(string(out), "PASS: "+t.Name()+" ") {
+				t.Errorf("%v, and %s did not run alone:\n%s", err, t.Name(), out)
+			}
+		})
 	}
 }

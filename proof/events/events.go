@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -48,6 +49,17 @@ func Read(text []byte) (tests []*Test, err error) {
 		}
 	}
 	return tests, nil
+}
+
+var planned = regexp.MustCompile(`Will run (\d+) of (\d+) specs`)
+
+// Planned returns how many specs of the suite that the test runs its filter leaves in, and how many there are.
+func (t *Test) Planned() (run, all int) {
+	if m := planned.FindStringSubmatch(t.Output); m != nil {
+		run, _ = strconv.Atoi(m[1])
+		all, _ = strconv.Atoi(m[2])
+	}
+	return run, all
 }
 
 var logged = regexp.MustCompile(`(?m)^\S* +\w+\.go:\d+: ((?s).*?)^( *---|=== )`)

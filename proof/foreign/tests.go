@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -153,9 +152,6 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) {
 // tail matches the part of a reason for a skip that is different each time.
 var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
 
-// planned is what Ginkgo prints before it runs specs.
-var planned = regexp.MustCompile(`Will run (\d+) of (\d+) specs`)
-
 // addTests counts the tests and specs in the events of go test, except for other subtests, and notes the specs that
 // passed.
 func (c *count) addTests(text []byte, passed map[string]bool) error {
@@ -164,11 +160,8 @@ func (c *count) addTests(text []byte, passed map[string]bool) error {
 		spec, isSpec := strings.CutPrefix(t.Name, "TestSuite/")
 		switch {
 		case t.Name == "TestSuite":
-			if m := planned.FindStringSubmatch(t.Output); m != nil {
-				run, _ := strconv.Atoi(m[1])
-				all, _ := strconv.Atoi(m[2])
-				c.leftOut += all - run
-			}
+			run, all := t.Planned()
+			c.leftOut += all - run
 		case strings.Contains(t.Name, "/") && !isSpec:
 		case t.State == "pass":
 			c.passed++

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -56,9 +55,6 @@ func TestRows(t *testing.T) {
 	})
 }
 
-// planned is what Ginkgo prints before it runs specs.
-var planned = regexp.MustCompile(`Will run (\d+) of `)
-
 // run runs a suite, and returns how many of the specs of these names ran, and how many of them passed. A dry run only
 // counts them.
 func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, passed int) {
@@ -77,8 +73,8 @@ func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (al
 	if err != nil || len(tests) == 0 {
 		t.Fatalf("%s with the tags %q ran no suite: %v\n%s", pkg, tags, err, out)
 	}
-	if m := planned.FindStringSubmatch(tests[0].Output); dry && m != nil {
-		all, _ = strconv.Atoi(m[1])
+	if dry {
+		all, _ = tests[0].Planned()
 		return all, all
 	}
 	for _, one := range tests[1:] {
