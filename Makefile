@@ -11,6 +11,7 @@
 #   PEERS=few  the same, but run those that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
 #   SLOW=N     multiply the time limits of packages (20 minutes) and of some tests, on a slow or busy machine
+#   JUNIT=build/junit  run the tests with gotestsum, which writes a file for each part to this folder of the tree
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GOTEST=…   the command that runs tests, instead of go test
 #   GO=…       the go command

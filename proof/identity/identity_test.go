@@ -61,7 +61,7 @@ func brieflyProve(t *testing.T, part func(*proof)) {
 	}
 }
 
-// With CI=true, the test records as many calls as make proof-identity, and .ci/run prints the last line of the table.
+// With CI=true, the test records as many calls as make proof-identity.
 func TestBackends(t *testing.T) {
 	w := brief
 	if os.Getenv("CI") == "true" {
