@@ -132,9 +132,3 @@ func (w *work) passFiles(transfer func(control []byte) (n int)) {
 	}
 	closeFiles(files)
 }
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		must(f.Close())
-	}
-}

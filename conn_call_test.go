@@ -311,12 +311,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(scm.SetNonblock(b, nonblocking)).To(Succeed())
 			f := pipes(1)[0]
 			var waits []func()
-			for name, receive := range receiving {
-				waits = append(waits, start(func() { Expect(receive(b)).To(opFails("read", want), name) }))
+			for name, call := range receiving {
+				waits = append(waits, start(func() { Expect(call.one(b)).To(opFails("read", want), name) }))
 			}
-			for name, send := range sending {
+			for name, call := range sending {
 				step(name)
-				waits = append(waits, start(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
+				waits = append(waits, start(func() { Expect(call.send(b, f)).To(opFails("write", want), name) }))
 			}
 			waitsIn("RawRead", 1) // the other calls wait for these two
 			waitsIn("RawWrite", 1)
@@ -336,13 +336,13 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.Write([]byte("x"))).To(Equal(1))
 		Expect(a.SetWriteDeadline(past)).To(Succeed())
 		Expect(b.SetReadDeadline(past)).To(Succeed())
-		for name, send := range sending {
-			err := send(a, f)
+		for name, call := range sending {
+			err := call.send(a, f)
 			Expect(err).To(opFails("write", os.ErrDeadlineExceeded), name)
 			Expect(errorOf[net.Error](err).Timeout()).To(BeTrue())
 		}
-		for name, receive := range receiving {
-			Expect(receive(b)).To(opFails("read", os.ErrDeadlineExceeded), name)
+		for name, call := range receiving {
+			Expect(call.one(b)).To(opFails("read", os.ErrDeadlineExceeded), name)
 		}
 		Expect(b.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
 		receives(b, "x")

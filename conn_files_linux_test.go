@@ -211,7 +211,7 @@ var _ = Child("conn-nofile", func(args []string) {
 		// both need one more descriptor
 		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} {
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
-			fdtest.WithFree(1, func() { err = receiving[call](b) })
+			fdtest.WithFree(1, func() { err = receiving[call].one(b) })
 			Expect(err).To(opFails("read", unix.EMFILE), call)
 		}
 		Expect(a.SendFile("x", kinds['r'])).To(Succeed())

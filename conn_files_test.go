@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -36,15 +35,6 @@ func isTruncated(n int, files []*os.File, err error, payload int, cause error) *
 }
 
 var _ = DescribeTableSubtree("on", func(network string) {
-	for _, n := range []int{0, 1, 2, 28, scm.MaxFDs} {
-		It("WriteFiles and ReadFiles pass "+Count(n, "file"), func() {
-			a, b := pair(network)
-			sent := pipes(n)
-			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
-			receives(b, "payload", sent...)
-		})
-	}
-
 	It("ReadFiles returns files in order, each with its message", func() {
 		a, b := pair(network)
 		sent := pipes(3)
@@ -187,59 +177,64 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		hasNothing(b)
 	})
 
-	for room := range 4 {
-		It("ReadFiles with a limit of "+Count(room, "file")+" closes all files of a message that carries 4", func() {
-			if room > 0 {
-				CannotEmulate(fdtest.NotCut)
-			}
-			a, b := pair(network)
-			r, w := pipe()
-			Expect(a.WriteFiles([]byte("xyz"), w, w, w, w)).To(Equal(3))
-			Expect(w.Close()).To(Succeed())
-			before := fdtest.Take()
-			p := make([]byte, 8)
-			n, files, err := b.ReadFiles(p, room)
+	for name, call := range receiving {
+		if call.receives != someFiles {
+			continue
+		}
+
+		for _, n := range []int{0, 1, 2, 28, scm.MaxFDs} {
+			It("WriteFiles and "+name+" pass "+Count(n, "file"), func() {
+				a, b := pair(network)
+				sent, p := pipes(n), make([]byte, 8)
+				Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
+				got, files := both(call.receive(b, p, scm.MaxFDs))
+				areSame(closeAllLater(files), sent)
+				Expect(string(p[:got])).To(Equal("payload"))
+			})
+		}
+
+		for room := range 4 {
+			It(name+" with a limit of "+Count(room, "file")+" closes all files of a message that carries 4", func() {
+				if room > 0 {
+					CannotEmulate(fdtest.NotCut)
+				}
+				a, b := pair(network)
+				r, w := pipe()
+				Expect(a.WriteFiles([]byte("xyz"), w, w, w, w)).To(Equal(3))
+				Expect(w.Close()).To(Succeed())
+				before := fdtest.Take()
+				p := make([]byte, 8)
+				n, files, err := call.receive(b, p, room)
+				truncated := isTruncated(n, files, err, 3, unix.EMSGSIZE)
+				Expect([]int{truncated.Received, truncated.Room}).To(Equal([]int{room, room}))
+				Expect(err).NotTo(MatchError(io.ErrShortBuffer))
+				carried := "more than the " + Count(room, "descriptor")
+				if room == 0 {
+					carried = "descriptors, but none were"
+				}
+				Expect(err).To(MatchError("scm: message carried " + carried + " requested"))
+				Expect(string(p[:n])).To(Equal("xyz"))
+				Expect(files).To(BeNil())
+				Expect(before.NewSince()).To(BeEmpty())
+				noWriterIsLeft(r)
+				Expect(a.Write([]byte("on"))).To(Equal(2), "the conversation goes on")
+				receives(b, "on")
+			})
+		}
+
+		It(name+" with KeepTruncated returns the files received with a truncated message", func() {
+			CannotEmulate(fdtest.NotCut)
+			a, b := pairWith(scm.Config{KeepTruncated: true}, network)
+			sent := pipes(3)
+			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+			n, files, err := call.receive(b, make([]byte, 8), 2)
 			truncated := isTruncated(n, files, err, 3, unix.EMSGSIZE)
-			Expect([]int{truncated.Received, truncated.Room}).To(Equal([]int{room, room}))
-			Expect(err).NotTo(MatchError(io.ErrShortBuffer))
-			carried := "more than the " + Count(room, "descriptor")
-			if room == 0 {
-				carried = "descriptors, but none were"
-			}
-			Expect(err).To(MatchError("scm: message carried " + carried + " requested"))
-			Expect(string(p[:n])).To(Equal("xyz"))
-			Expect(files).To(BeNil())
-			Expect(before.NewSince()).To(BeEmpty())
-			noWriterIsLeft(r)
-			Expect(a.Write([]byte("on"))).To(Equal(2), "the conversation goes on")
-			receives(b, "on")
+			Expect([]int{truncated.Received, truncated.Room}).To(Equal([]int{2, 2}))
+			Expect(err).To(MatchError("scm: message carried more than the 2 descriptors requested"))
+			areSame(files, sent[:2])
 		})
-	}
 
-	It("ReadFiles with KeepTruncated returns the files received with a truncated message", func() {
-		CannotEmulate(fdtest.NotCut)
-		a, b := pairWith(scm.Config{KeepTruncated: true}, network)
-		sent := pipes(3)
-		Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
-		n, files, err := b.ReadFiles(make([]byte, 8), 2)
-		isTruncated(n, files, err, 3, unix.EMSGSIZE)
-		Expect(err).To(MatchError("scm: message carried more than the 2 descriptors requested"))
-		areSame(files, sent[:2])
-	})
-
-	if network != "unix" { // on a stream the rest stays in the socket
-		for name, read := range map[string]func(c *scm.Conn, max int) (p []byte, n int, files []*os.File, err error){
-			"ReadFiles": func(c *scm.Conn, max int) (p []byte, n int, files []*os.File, err error) {
-				p = make([]byte, 5)
-				n, files, err = c.ReadFiles(p, max)
-				return p, n, files, err
-			},
-			"ReadBuffers": func(c *scm.Conn, max int) (p []byte, n int, files []*os.File, err error) {
-				p = make([]byte, 5)
-				n, files, err = c.ReadBuffers([][]byte{p[:2], nil, p[2:]}, max)
-				return p, n, files, err
-			},
-		} {
+		if network != "unix" { // on a stream the rest stays in the socket
 			It(name+" closes the files of a message that is longer than the buffer, and with KeepTruncated returns them", func() {
 				CannotEmulate(fdtest.NotCut)
 				for _, keep := range []bool{false, true} {
@@ -259,7 +254,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						sent := pipes(c.sent)
 						before := fdtest.Take()
 						Expect(a.WriteFiles([]byte("longer"), sent...)).To(Equal(6))
-						p, n, files, err := read(b, c.max)
+						p := make([]byte, 5)
+						n, files, err := call.receive(b, p, c.max)
 						Expect(string(p[:n])).To(Equal("longe"))
 						truncated := isTruncated(n, files, err, 5, io.ErrShortBuffer)
 						Expect([]int{truncated.Received, truncated.Room}).To(Equal([]int{c.kept, c.max}))
@@ -279,12 +275,13 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						receives(b, "after")
 					}
 					Expect(a.WriteFiles([]byte("exact"))).To(Equal(5))
-					_, _, _, err := read(b, 1)
-					Expect(err).NotTo(HaveOccurred())
+					Expect(Third(call.receive(b, make([]byte, 5), 1))).To(Succeed())
 				}
 			})
 		}
+	}
 
+	if network != "unix" {
 		It("ReadFiles reports a message longer than the buffer before it checks Config.Expect", func() {
 			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, network)
 			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
@@ -302,64 +299,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(errorOf[*scm.ExpectError](err)).To(MatchError(HavePrefix("scm: wanted a socket, got a pipe (")))
 		})
 	}
-
-	It("ReadFDs returns close-on-exec descriptors in order, and leaves the rest of fds unchanged", func() {
-		a, b := pair(network)
-		for _, n := range []int{0, 1, 3, scm.MaxFDs} {
-			step(n, " files")
-			sent := pipes(n)
-			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
-			p, fds := make([]byte, 8), slices.Repeat([]int{-7}, scm.MaxFDs)
-			got, nfd := both(b.ReadFDs(p, fds))
-			Expect(string(p[:got])).To(Equal("payload"))
-			Expect(nfd).To(Equal(n))
-			Expect(fds[n:]).To(Equal(slices.Repeat([]int{-7}, scm.MaxFDs-n)))
-			var received []*os.File
-			for _, fd := range fds[:n] {
-				received = append(received, closeLater(os.NewFile(uintptr(fd), "received")))
-			}
-			areSame(received, sent)
-		}
-	})
-
-	It("ReadFDs closes the descriptors of a truncated message, and with KeepTruncated returns them", func() {
-		CannotEmulate(fdtest.NotCut)
-		for _, keep := range []bool{false, true} {
-			a, b := pairWith(scm.Config{KeepTruncated: keep}, network)
-			reads := func(sent []*os.File, cause error, counts ...int) {
-				GinkgoHelper()
-				step("KeepTruncated: ", keep, "; ", len(sent), " files")
-				before := fdtest.Take()
-				Expect(a.WriteFiles([]byte("longer"), sent...)).To(Equal(6))
-				p, fds := make([]byte, 5), []int{-7, -7}
-				if network == "unix" {
-					p = make([]byte, 6)
-				}
-				n, nfd, err := b.ReadFDs(p, fds)
-				truncated := errorOf[*scm.TruncatedError](err)
-				Expect(err).To(MatchError(cause))
-				Expect([]int{n, truncated.N}).To(Equal([]int{len(p), len(p)}))
-				Expect([]int{truncated.Received, truncated.Room}).To(Equal(counts))
-				if !keep {
-					Expect(nfd).To(BeZero())
-					Expect(fds).To(HaveEach(-7))
-					Expect(before.NewSince()).To(BeEmpty())
-					return
-				}
-				Expect(nfd).To(Equal(truncated.Received))
-				for i, fd := range fds[:nfd] {
-					Expect(fdtest.Same(fd, FDOf(sent[i]))).To(BeTrue())
-				}
-				scm.CloseFDs(fds[:nfd]...)
-				Expect(before.NewSince()).To(BeEmpty())
-			}
-			reads(pipes(3), unix.EMSGSIZE, 2, 2)
-			if network != "unix" {
-				reads(pipes(1), io.ErrShortBuffer, 1, 2)
-				reads(pipes(3), io.ErrShortBuffer, 2, 2)
-			}
-		}
-	})
 
 	It("ReadFDs returns the same errors as ReadFiles, and io.EOF at the end of the connection", func() {
 		a, b := pair(network)

@@ -29,43 +29,6 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// receiving maps names to the calls that receive from a Conn.
-var receiving = map[string]func(c *scm.Conn) error{
-	"ReadFiles":    func(c *scm.Conn) error { return Third(c.ReadFiles(make([]byte, 1), 1)) },
-	"Recv":         func(c *scm.Conn) error { return receiveMessage(c.Recv) },
-	"RecvFile":     func(c *scm.Conn) error { return Second(c.RecvFile()) },
-	"RecvConn":     func(c *scm.Conn) error { return Second(c.RecvConn()) },
-	"RecvListener": func(c *scm.Conn) error { return Second(c.RecvListener()) },
-	"ReadFDs":      func(c *scm.Conn) error { return Third(c.ReadFDs(make([]byte, 1), make([]int, 1))) },
-}
-
-// receiveMessage checks that a failed receive clears the results in the message.
-func receiveMessage(receive func(m *scm.Message, flags int) error) error {
-	GinkgoHelper()
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
-	err := receive(&m, 0)
-	if err != nil {
-		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
-	}
-	return err
-}
-
-// sending maps names to the calls that send on a Conn. Each sends f.
-var sending = map[string]func(c *scm.Conn, f *os.File) error{
-	"WriteFiles":   func(c *scm.Conn, f *os.File) error { return Second(c.WriteFiles([]byte("x"), f)) },
-	"SendFile":     func(c *scm.Conn, f *os.File) error { return c.SendFile("x", f) },
-	"SendConn":     func(c *scm.Conn, f *os.File) error { return c.SendConn(fdtest.AsSocket(f)) },
-	"SendListener": func(c *scm.Conn, f *os.File) error { return c.SendListener(fdtest.AsSocket(f)) },
-	"Send": func(c *scm.Conn, f *os.File) error {
-		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{FDOf(f)}, N: 7}
-		err := c.Send(&m, 0)
-		if err != nil {
-			Expect(m.N).To(BeZero())
-		}
-		return err
-	},
-}
-
 // everyCall calls the methods of a Conn that cannot succeed, and returns their errors.
 func everyCall(c *scm.Conn, f *os.File) map[string]error {
 	GinkgoHelper()
@@ -77,36 +40,61 @@ func everyCall(c *scm.Conn, f *os.File) map[string]error {
 		"PeerCred": credErr, "PeerPIDFD": pidfdErr, "Close": c.Close(),
 		"PassCred": c.PassCred(true), "PassPIDFD": c.PassPIDFD(true), "PassRights": c.PassRights(true),
 	}
-	for name, receive := range receiving {
-		errs[name] = receive(c)
+	for name, call := range receiving {
+		errs[name] = call.one(c)
 	}
-	for name, send := range sending {
-		errs[name] = send(c, f)
+	for name, call := range sending {
+		errs[name] = call.send(c, f)
 	}
 	return errs
 }
 
+// fileFor returns a file that this call can receive: a socket, for RecvListener a listening one.
+func fileFor(call string) *os.File {
+	GinkgoHelper()
+	if call == "RecvListener" {
+		l := closeLater(ok(net.Listen("tcp", "127.0.0.1:0")))
+		return closeLater(ok(l.(*net.TCPListener).File()))
+	}
+	s, _ := tcpPair()
+	return closeLater(ok(s.File()))
+}
+
 var _ = DescribeTableSubtree("on", func(network string) {
+	It("each call that receives returns the file that each call sent", func() {
+		a, b := pair(network)
+		for to, receiver := range receiving {
+			f := fileFor(to)
+			for from, sender := range sending {
+				step(from, " to ", to)
+				Expect(sender.send(a, f)).To(Succeed())
+				_, files := both(receiver.receive(b, make([]byte, 8), 1))
+				areSame(closeAllLater(files), []*os.File{f})
+				hasNothing(b)
+			}
+		}
+	})
+
 	if network != "unixgram" { // where a receiver is not notified of the end
 		It("receives return io.EOF at the end of the connection, even if they were already waiting", func() {
-			for name, receive := range receiving {
+			for name, call := range receiving {
 				a, b := pair(network)
 				end := BeIdenticalTo(io.EOF)
-				if name == "Recv" {
+				if call.receives == aMessage {
 					end = BeNil()
 				}
-				wait := start(func() { Expect(receive(b)).To(end, name) })
+				wait := start(func() { Expect(call.one(b)).To(end, name) })
 				waitsIn(name, 1)
 				Expect(a.CloseWrite()).To(Succeed())
 				wait()
-				Expect(receive(b)).To(end, name)
+				Expect(call.one(b)).To(end, name)
 				Expect(b.Write([]byte("x"))).To(Equal(1), "the other half is open")
 			}
 		})
 	}
 
 	It("sends fail if the other end is closed, and leave no descriptor open", func() {
-		for name, send := range sending {
+		for name, call := range sending {
 			a, b := pair(network)
 			r, w := pipe()
 			Expect(b.Close()).To(Succeed())
@@ -114,7 +102,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			if network == "unixgram" {
 				want = unix.ECONNREFUSED
 			}
-			Expect(send(a, w)).To(opFails("write", want), name)
+			Expect(call.send(a, w)).To(opFails("write", want), name)
 			Expect(w.Close()).To(Succeed())
 			noWriterIsLeft(r)
 		}
@@ -175,10 +163,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
 				out := scm.Message{Buffers: buffers, FDs: []int{FDOf(f)}}
 				Expect(a.Send(&out, 0)).To(opFails("write", scm.ErrEmptyPayload))
-				Expect(receiveMessage(func(in *scm.Message, flags int) error {
-					in.Buffers = buffers
-					return b.Recv(in, flags)
-				})).To(And(opFails("read", scm.ErrEmptyPayload), MatchError(HaveSuffix("scm: receiving from a stream socket requires a buffer of at least one byte"))))
+				Expect(Third(receiveMessage(b, buffers, 1))).To(And(opFails("read", scm.ErrEmptyPayload), MatchError(HaveSuffix("scm: receiving from a stream socket requires a buffer of at least one byte"))))
 			}
 			receives(b, "x", f)
 		})
@@ -375,25 +360,21 @@ var _ = Child("conn-storm", func(args []string) {
 	for round := range 20 {
 		a, b := both(scm.Pair(args[0]))
 		var received atomic.Int64
-		calls := []func(c *scm.Conn) error{
-			func(c *scm.Conn) error { return sending["WriteFiles"](c, w) },
-			func(c *scm.Conn) error { return sending["SendFile"](c, w) },
-			func(c *scm.Conn) error { return sending["Send"](c, w) },
-			func(c *scm.Conn) error { return Second(c.WriteFDs([]byte("x"), FDOf(w))) },
-			func(c *scm.Conn) error {
-				_, files, err := c.ReadFiles(make([]byte, 1), 1)
-				for _, f := range files {
-					received.Add(1)
-					Expect(f.Close()).To(Succeed())
-				}
-				return err
-			},
-			func(c *scm.Conn) error {
-				fds := make([]int, 1)
-				_, nfd, err := c.ReadFDs(make([]byte, 1), fds)
-				closeAll(fds[:nfd])
-				return err
-			},
+		var calls []func(c *scm.Conn) error
+		for _, call := range sending {
+			if call.sends != oneSocket {
+				calls = append(calls, func(c *scm.Conn) error { return call.send(c, w) })
+			}
+		}
+		for _, call := range receiving {
+			if call.receives != oneSocket {
+				calls = append(calls, func(c *scm.Conn) error {
+					_, files, err := call.receive(c, make([]byte, 1), 1)
+					received.Add(int64(len(files)))
+					closeFiles(files)
+					return err
+				})
+			}
 		}
 		var users sync.WaitGroup
 		for i := range 100 {

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -41,13 +43,13 @@ type rival struct {
 	check func(ended bool) // that nothing was lost; it prepares the next round
 }
 
-// receiver returns the rival of a call that receives, and closes, the file that send sends.
-func receiver(send func(c *scm.Conn, f *os.File) error, receive func(c *scm.Conn) error) func() rival {
+// receiver returns the rival of a call that receives.
+func receiver(name string) func() rival {
 	return func() rival {
 		a, b := pair("unix")
-		f := closeLater(ok(a.File()))
-		call := func(ctx context.Context) error { return receive(b.WithContext(ctx)) }
-		return rival{call, func() { Expect(send(a, f)).To(Succeed()) }, func(ended bool) {
+		f := fileFor(name)
+		call := func(ctx context.Context) error { return receiving[name].one(b.WithContext(ctx)) }
+		return rival{call, func() { Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1)) }, func(ended bool) {
 			if ended {
 				Expect(call(context.Background())).To(Succeed())
 			}
@@ -57,7 +59,7 @@ func receiver(send func(c *scm.Conn, f *os.File) error, receive func(c *scm.Conn
 }
 
 // sender returns the rival of a call that sends, on a socket that is full.
-func sender(send func(c *scm.Conn, f *os.File) error) func() rival {
+func sender(name string) func() rival {
 	return func() rival {
 		a, b := pair("unixpacket")
 		Expect(a.SetWriteBuffer(0)).To(Succeed())
@@ -68,7 +70,7 @@ func sender(send func(c *scm.Conn, f *os.File) error) func() rival {
 		}
 		fill()
 		return rival{
-			func(ctx context.Context) error { return send(a.WithContext(ctx), f) },
+			func(ctx context.Context) error { return sending[name].send(a.WithContext(ctx), f) },
 			func() {
 				for range full {
 					Expect(unix.Read(FDOf(b), make([]byte, 4))).To(Equal(4))
@@ -86,6 +88,14 @@ func sender(send func(c *scm.Conn, f *os.File) error) func() rival {
 			},
 		}
 	}
+}
+
+// rivals returns an entry for each call of a table.
+func rivals[C any](table map[string]C, prepare func(name string) func() rival) (all []TableEntry) {
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		all = append(all, Entry(name, prepare(name)))
+	}
+	return all
 }
 
 var _ = DescribeTable("when a context ends a call that another goroutine lets succeed, nothing is lost:", Label("stress"), func(prepare func() rival) {
@@ -112,25 +122,8 @@ var _ = DescribeTable("when a context ends a call that another goroutine lets su
 	}
 	AddReportEntry("the context won", ends, ReportEntryVisibilityFailureOrVerbose)
 },
-	Entry("Send", sender(sending["Send"])),
-	Entry("WriteFiles", sender(sending["WriteFiles"])),
-	Entry("Recv", receiver(sending["Send"], func(c *scm.Conn) error {
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-		defer m.Close()
-		return c.Recv(&m, 0)
-	})),
-	Entry("ReadFiles", receiver(sending["WriteFiles"], func(c *scm.Conn) error {
-		_, files, err := c.ReadFiles(make([]byte, 1), 1)
-		closeFiles(files)
-		return err
-	})),
-	Entry("RecvConn", receiver(sending["SendConn"], func(c *scm.Conn) error {
-		got, err := c.RecvConn()
-		if err == nil {
-			err = got.Close()
-		}
-		return err
-	})),
+	rivals(sending, sender),
+	rivals(receiving, receiver),
 	Entry("Accept", func() rival {
 		checkNoLeak()
 		l := listen(scm.Config{}, "unix", AbstractName())
@@ -165,11 +158,11 @@ func waitingCalls(f *os.File) map[string]func(c *scm.Conn) error {
 		"RawConn.Read":        func(c *scm.Conn) error { return ok(c.SyscallConn()).Read(again) },
 		"RawConn.Write":       func(c *scm.Conn) error { return ok(c.SyscallConn()).Write(again) },
 	}
-	for name, receive := range receiving {
-		calls[name] = receive
+	for name, call := range receiving {
+		calls[name] = call.one
 	}
-	for name, send := range sending {
-		calls[name] = func(c *scm.Conn) error { return send(c, f) }
+	for name, call := range sending {
+		calls[name] = func(c *scm.Conn) error { return call.send(c, f) }
 	}
 	return calls
 }
@@ -217,8 +210,8 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		f := pipes(1)[0]
 		other, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		reads := start(func() { Expect(receiving["ReadFiles"](b.WithContext(other))).To(opFails("read", net.ErrClosed)) })
-		writes := start(func() { Expect(sending["WriteFiles"](b, f)).To(opFails("write", net.ErrClosed)) })
+		reads := start(func() { Expect(receiving["ReadFiles"].one(b.WithContext(other))).To(opFails("read", net.ErrClosed)) })
+		writes := start(func() { Expect(sending["WriteFiles"].send(b, f)).To(opFails("write", net.ErrClosed)) })
 		waitsIn("RawRead", 1)
 		waitsIn("RawWrite", 1)
 		endEach(b, f, func() {})
@@ -237,7 +230,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		waitsIn("RawRead", 1)
 		for range 20 {
 			ctx, cancel := context.WithCancel(context.Background())
-			next := start(func() { Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled)) })
+			next := start(func() { Expect(receiving["ReadFiles"].one(b.WithContext(ctx))).To(MatchError(context.Canceled)) })
 			Eventually(running, Hang, time.Millisecond).Should(Equal(2))
 			cancel()
 			next()
@@ -274,12 +267,12 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			ctx, cancel := context.WithCancel(context.Background())
 			ends := []func(){cancel, func() { Expect(set(time.Unix(1, 0))).To(Succeed()) }}
 			waits := []func(){start(ends[i%2]), start(ends[1-i%2])}
-			err := soon(func() error { return receiving["ReadFiles"](b.WithContext(ctx)) })
+			err := soon(func() error { return receiving["ReadFiles"].one(b.WithContext(ctx)) })
 			Expect(err).To(Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded)))
 			for _, wait := range waits {
 				wait()
 			}
-			Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(soon(func() error { return receiving["ReadFiles"].one(b) })).To(MatchError(os.ErrDeadlineExceeded))
 		}
 	})
 
@@ -289,11 +282,11 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 		defer cancel()
 		for _, c := range []*scm.Conn{b, b.WithContext(ctx)} {
 			Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
-			wait := start(func() { Expect(receiving["ReadFiles"](c)).To(MatchError(os.ErrDeadlineExceeded)) })
+			wait := start(func() { Expect(receiving["ReadFiles"].one(c)).To(MatchError(os.ErrDeadlineExceeded)) })
 			waitsIn("ReadFiles", 1)
 			Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
 			wait()
-			Expect(soon(func() error { return receiving["Recv"](c) })).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(soon(func() error { return receiving["Recv"].one(c) })).To(MatchError(os.ErrDeadlineExceeded))
 		}
 
 		for range races() {
@@ -302,7 +295,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			var ended atomic.Bool
 			wait := start(func() {
 				defer ended.Store(true)
-				Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled))
+				Expect(receiving["ReadFiles"].one(b.WithContext(ctx))).To(MatchError(context.Canceled))
 			})
 			waitsIn("ReadFiles", 1)
 			sets := start(func() {
@@ -316,7 +309,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			sets()
 		}
 		Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
-		Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
+		Expect(soon(func() error { return receiving["ReadFiles"].one(b) })).To(MatchError(os.ErrDeadlineExceeded))
 	})
 }, everyNetwork)
 
@@ -413,7 +406,7 @@ var _ = It("a context that ends a call keeps the deadline of the Conn or Listene
 	l := listen(scm.Config{}, "unix", AbstractName())
 	ctx, cancel := context.WithCancel(context.Background())
 	ends := Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded))
-	reads := start(func() { Expect(receiving["ReadFiles"](ok(scm.NewConn(b)).WithContext(ctx))).To(ends) })
+	reads := start(func() { Expect(receiving["ReadFiles"].one(ok(scm.NewConn(b)).WithContext(ctx))).To(ends) })
 	accepts := start(func() { Expect(Second(ok(scm.NewListener(l)).WithContext(ctx).Accept())).To(ends) })
 	waitsIn("ReadFiles", 1)
 	waitsIn("AcceptConn", 1)
@@ -423,6 +416,6 @@ var _ = It("a context that ends a call keeps the deadline of the Conn or Listene
 	cancel()
 	reads()
 	accepts()
-	Expect(soon(func() error { return receiving["ReadFiles"](b) })).To(MatchError(os.ErrDeadlineExceeded))
+	Expect(soon(func() error { return receiving["ReadFiles"].one(b) })).To(MatchError(os.ErrDeadlineExceeded))
 	Expect(soon(func() error { return Second(l.Accept()) })).To(MatchError(os.ErrDeadlineExceeded))
 })

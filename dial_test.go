@@ -336,21 +336,6 @@ var _ = Child("without-main-thread", func(args []string) {
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 })
 
-// readsWithContext is ReadFiles of a Conn from WithContext.
-func readsWithContext(c *scm.Conn) error {
-	return receiving["ReadFiles"](c.WithContext(context.Background()))
-}
-
-// checked are the calls to which Expect.Min applies on every network: each receives at most one descriptor.
-var checked = map[string]func(c *scm.Conn) error{
-	"ReadFiles":    receiving["ReadFiles"],
-	"ReadBuffers":  func(c *scm.Conn) error { return Third(c.ReadBuffers([][]byte{make([]byte, 1)}, 1)) },
-	"ReadFDs":      receiving["ReadFDs"],
-	"RecvFile":     receiving["RecvFile"],
-	"RecvConn":     receiving["RecvConn"],
-	"RecvListener": receiving["RecvListener"],
-}
-
 var _ = DescribeTableSubtree("on", func(network string) {
 	isPacket := network != "unix"
 
@@ -362,21 +347,20 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	}
 
 	It("Config.Expect applies to every receive, which closes the descriptors that do not match", func() {
-		calls := maps.Clone(checked)
-		calls["Recv"] = func(c *scm.Conn) error { return Third(recv(c, 1, 0)) }
-		calls["WithContext"] = readsWithContext
 		for _, keep := range []bool{false, true} {
 			step("KeepTruncated: ", keep)
 			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Family: unix.AF_INET}, KeepTruncated: keep}, network)
-			for name, receive := range calls {
-				r, w := pipe()
-				Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
-				Expect(w.Close()).To(Succeed())
-				before := fdtest.Take()
-				failed := errorOf[*scm.ExpectError](receive(b))
-				Expect(failed).To(MatchError("scm: wanted an IPv4 socket, got a pipe (write end)"), name)
-				Expect(before.NewSince()).To(BeEmpty(), name)
-				noWriterIsLeft(r)
+			for name, call := range receiving {
+				for _, c := range []*scm.Conn{b, b.WithContext(context.Background())} {
+					r, w := pipe()
+					Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+					Expect(w.Close()).To(Succeed())
+					before := fdtest.Take()
+					failed := errorOf[*scm.ExpectError](call.one(c))
+					Expect(failed).To(MatchError("scm: wanted an IPv4 socket, got a pipe (write end)"), name)
+					Expect(before.NewSince()).To(BeEmpty(), name)
+					noWriterIsLeft(r)
+				}
 			}
 			Expect(a.WriteFiles([]byte("xyz"), pipes(2)...)).To(Equal(3))
 			n, files, err := b.ReadFiles(make([]byte, 8), 8)
@@ -389,14 +373,17 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("Config.Expect.Min applies to ReadFiles, ReadBuffers, ReadFDs, RecvFile, RecvConn and RecvListener", func() {
+	It("Config.Expect.Min applies to every receive except Recv", func() {
 		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
-		for name, receive := range checked {
+		for name, call := range receiving {
+			if call.receives == aMessage {
+				continue // see the next spec
+			}
 			Expect(a.Write([]byte("x"))).To(Equal(1))
-			if slices.Contains([]string{"RecvFile", "RecvConn", "RecvListener"}, name) {
-				Expect(receive(b)).To(opFails("read", scm.ErrNoFile), name)
+			if call.receives == someFiles {
+				Expect(errorOf[*scm.ExpectError](call.one(b))).To(MatchError("scm: wanted exactly 1 descriptor, got no descriptor"), name)
 			} else {
-				Expect(errorOf[*scm.ExpectError](receive(b))).To(MatchError("scm: wanted exactly 1 descriptor, got no descriptor"), name)
+				Expect(call.one(b)).To(opFails("read", scm.ErrNoFile), name)
 			}
 		}
 	})
@@ -431,13 +418,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		impossible := And(opFails("read", unix.EINVAL),
 			MatchError(HaveSuffix("scm: Expect requires at least 2 and at most 3 descriptors, but the call receives at most 1")))
-		for name, receive := range checked {
-			Expect(receive(b)).To(impossible, name)
+		for name, call := range receiving {
+			if isPacket || call.receives != aMessage {
+				Expect(call.one(b)).To(impossible, name)
+			}
+			if call.receives == someFiles {
+				Expect(call.atMost(b, 0)).To(And(opFails("read", unix.EINVAL), MatchError(HaveSuffix("receives at most 0"))), name)
+			}
 		}
-		if isPacket {
-			Expect(receiving["Recv"](b)).To(impossible)
-		}
-		Expect(Third(b.ReadBuffers([][]byte{make([]byte, 1)}, 0))).To(And(opFails("read", unix.EINVAL), MatchError(HaveSuffix("receives at most 0"))))
 		m, payload, err := recv(b, 3, 0)
 		Expect(payload, err).To(Equal("x"))
 		Expect(m.NFD).To(Equal(2))
@@ -573,7 +561,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			}
 			_, _, err := recv(b, 1, 0)
 			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("no descriptor"))
-			Expect(errorOf[*scm.ExpectError](receiving["ReadFDs"](b)).Got).To(Equal("no descriptor"))
+			Expect(errorOf[*scm.ExpectError](receiving["ReadFDs"].one(b)).Got).To(Equal("no descriptor"))
 		})
 	} else {
 		It("no receive returns an ExpectError at the end of the connection", func() {
@@ -589,8 +577,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						Expect([]int{m.N, m.NFD}, err).To(Equal([]int{0, 0}))
 					}
 					Expect(a.Close()).To(Succeed())
-					for name, receive := range checked {
-						Expect(receive(b)).To(BeIdenticalTo(io.EOF), name)
+					for name, call := range receiving {
+						if call.receives != aMessage {
+							Expect(call.one(b)).To(BeIdenticalTo(io.EOF), name)
+						}
 					}
 					m, _, err := recv(b, 1, 0)
 					Expect([]int{m.N, m.NFD}, err).To(Equal([]int{0, 0}))
@@ -630,12 +620,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Config.NoFiles rejects files that were sent before, and Conn.PassRights admits them", func() {
-		calls := maps.Clone(receiving)
-		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
-			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
+		calls := map[string]func(c *scm.Conn) error{}
+		for name, call := range receiving {
+			calls[name] = call.one
+			calls[name+" with a context"] = func(c *scm.Conn) error { return call.one(c.WithContext(context.Background())) }
+			if call.receives != aMessage { // Recv would return a truncated message
+				calls[name+" of no file"] = func(c *scm.Conn) error { return call.atMost(c, 0) }
+			}
 		}
-		calls["WithContext"] = readsWithContext
-		calls["ReadFiles of no file"] = func(c *scm.Conn) error { return Third(c.ReadFiles(make([]byte, 1), 0)) }
 		for name, receive := range calls {
 			step(name)
 			a, b := pair(network)

@@ -264,7 +264,7 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"Conn.LocalAddr":        {"": quiet(func() { conn.LocalAddr() })},
 		"Conn.NetConn":          {"": quiet(func() { conn.NetConn() })},
 		"Conn.Read":             {"Conn is nil": Second(conn.Read(p))},
-		"Conn.ReadBuffers":      {"Conn is nil": Third(conn.ReadBuffers(nil, 0)), "1024 buffers": Third(c.ReadBuffers(make([][]byte, 1025), 0)), "at least one byte": Third(c.ReadBuffers(nil, 0))},
+		"Conn.ReadBuffers":      {"1024 buffers": Third(c.ReadBuffers(make([][]byte, 1025), 0)), "at least one byte": Third(c.ReadBuffers(nil, 0))},
 		"Conn.ReadFDs":          {"253 desc": Third(c.ReadFDs(p, many))},
 		"Conn.ReadFiles":        {"max is -1": Third(c.ReadFiles(p, -1)), "253 desc": Third(c.ReadFiles(p, len(many)))},
 		"Conn.Recv":             {"Message is nil": c.Recv(nil, 0), "253 desc": c.Recv(crowd, 0)},
@@ -279,7 +279,7 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"Conn.SyscallConn":      {"Conn is nil": Second(conn.SyscallConn()), "use scm.NewConn": Second(new(scm.Conn).SyscallConn())},
 		"Conn.WithContext":      {"Conn is nil": Second(conn.WithContext(ctx).Write(p))},
 		"Conn.Write":            {"Conn is nil": Second(conn.Write(p))},
-		"Conn.WriteBuffers":     {"Conn is nil": Second(conn.WriteBuffers(nil)), "file 1 is nil": Second(c.WriteBuffers([][]byte{p}, f, nil))},
+		"Conn.WriteBuffers":     {"file 1 is nil": Second(c.WriteBuffers([][]byte{p}, f, nil))},
 		"Conn.WriteFDs":         {"bad file descriptor": Second(c.WriteFDs(p, FDOf(f), -1)), "253 desc": Second(c.WriteFDs(p, many...))},
 		"Conn.WriteFiles":       {"file 0 is nil": Second(c.WriteFiles(p, nil)), "253 desc": Second(c.WriteFiles(p, make([]*os.File, 254)...))},
 	}

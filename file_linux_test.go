@@ -285,7 +285,7 @@ func waitForFile(f *os.File, isPIDFD bool) error {
 
 // waitsAndWakes passes two files of a kind, and checks that a wait for a received file ends when the file
 // becomes ready, by a deadline, and by Close.
-func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
+func waitsAndWakes(kind string, take func(c *scm.Conn) *os.File) {
 	GinkgoHelper()
 	a, b := both(scm.Pair("unixpacket"))
 	defer func() { Expect(errors.Join(a.Close(), b.Close())).To(Succeed()) }()
@@ -298,7 +298,7 @@ func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 			_ = w.file.Close()
 			w.end()
 		}
-		f := ok(take(b))
+		f := take(b)
 		Expect(statusOf(f)&unix.O_NONBLOCK).NotTo(BeZero(), "the sender's flag")
 		return f
 	}
@@ -414,48 +414,29 @@ var _ = Child("without-proc", func([]string) {
 })
 
 // takers are the ways to receive a file.
-var takers = map[string]func(c *scm.Conn) (*os.File, error){
-	"ReadFiles": func(c *scm.Conn) (*os.File, error) {
-		_, files, err := c.ReadFiles(make([]byte, 1), 1)
-		if err != nil {
-			return nil, err
+var takers = func() map[string]func(c *scm.Conn) *os.File {
+	all := map[string]func(c *scm.Conn) *os.File{
+		"Config.Expect": func(c *scm.Conn) *os.File {
+			return ok(ok(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}.NewConn(c.UnixConn)).RecvFile())
+		},
+	}
+	for name, call := range receiving {
+		if call.receives != oneSocket {
+			all[name] = func(c *scm.Conn) *os.File {
+				_, files := both(call.receive(c, make([]byte, 1), 1))
+				return files[0]
+			}
 		}
-		return files[0], nil
-	},
-	"RecvFile": (*scm.Conn).RecvFile,
-	"Config.Expect": func(c *scm.Conn) (*os.File, error) {
-		strict, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}.NewConn(c.UnixConn)
-		if err != nil {
-			return nil, err
-		}
-		return strict.RecvFile()
-	},
-	"ReadFDs and NewFile": func(c *scm.Conn) (*os.File, error) {
-		fds := []int{-1}
-		if err := Third(c.ReadFDs(make([]byte, 1), fds)); err != nil {
-			return nil, err
-		}
-		return scm.NewFile(fds[0], "received")
-	},
-	"Message.Files": func(c *scm.Conn) (*os.File, error) {
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-		if err := c.Recv(&m, 0); err != nil {
-			return nil, err
-		}
-		files, err := m.Files()
-		if err != nil {
-			return nil, err
-		}
-		return files[0], nil
-	},
-}
+	}
+	return all
+}()
 
 // hostile-file receives a file. It ends once a timer, a Read that waits in the poller, and a garbage collection that
 // stops every goroutine have shown that the runtime still runs.
 var _ = Child("hostile-file", func(args []string) {
 	c := ok(scm.NewConnFD(3))
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-	f := ok(takers[args[0]](c))
+	f := takers[args[0]](c)
 	runtime.GC()
 	r, w := both(os.Pipe())
 	time.AfterFunc(time.Millisecond, func() { _ = w.Close() })

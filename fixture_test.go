@@ -232,6 +232,12 @@ func closeAllLater(files []*os.File) []*os.File {
 	return files
 }
 
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		must(f.Close())
+	}
+}
+
 // pipe makes a pipe, and closes both ends after the spec.
 func pipe() (r, w *os.File) {
 	GinkgoHelper()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -177,7 +178,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		} {
 			Expect(a.SendConn(fdtest.AsSocket(c.sent))).To(Succeed())
 			before, status := fdtest.Take(), statusOf(c.sent)
-			err := receiving[c.receive](b)
+			err := receiving[c.receive].one(b)
 			Expect(err).To(And(opFails("read", c.want), MatchError(HaveSuffix(": "+c.text))))
 			Expect(before.NewSince()).To(BeEmpty())
 			Expect(statusOf(c.sent)).To(Equal(status))
@@ -216,10 +217,8 @@ func (callersConn) Read(func(fd uintptr) bool) error        { return nil }
 func (callersConn) Write(func(fd uintptr) bool) error       { return nil }
 
 var _ = DescribeTableSubtree("on", func(network string) {
-	sends := map[string]func(c *scm.Conn, f syscall.Conn) error{
-		"SendConn":     func(c *scm.Conn, f syscall.Conn) error { return c.SendConn(fdtest.AsSocket(f)) },
-		"SendListener": func(c *scm.Conn, f syscall.Conn) error { return c.SendListener(fdtest.AsSocket(f)) },
-	}
+	sends := maps.Clone(sending)
+	maps.DeleteFunc(sends, func(_ string, call sendCall) bool { return call.sends != oneSocket })
 
 	It("SendConn and SendListener send nothing if Control provides no descriptor", func() {
 		a, b := pair(network)
@@ -233,15 +232,15 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				continue // an int cannot hold the value
 			}
 			bad := callersConn{control}
-			for name, send := range sends {
-				Expect(send(a, bad)).To(opFails("write", want), name)
+			for name, call := range sends {
+				Expect(call.send(a, bad)).To(opFails("write", want), name)
 				hasNothing(b)
 			}
 			Expect(Second(scm.Nonblock(bad))).To(MatchError(want))
 			Expect(scm.SetNonblock(bad, true)).To(MatchError(want))
 		}
-		for name, send := range sends {
-			Expect(send(a, withoutRaw{})).To(opFails("write", os.ErrInvalid), name)
+		for name, call := range sends {
+			Expect(call.send(a, withoutRaw{})).To(opFails("write", os.ErrInvalid), name)
 		}
 		hasNothing(b)
 	})
@@ -287,8 +286,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("SendConn and SendListener send the descriptor once if Control provides it twice, or also returns an error", func() {
 		a, b := pair(network)
 		r, _ := pipe()
-		for name, send := range sends {
-			Expect(send(a, callersConn{func(f func(uintptr)) error {
+		for name, call := range sends {
+			Expect(call.send(a, callersConn{func(f func(uintptr)) error {
 				f(uintptr(FDOf(r)))
 				f(uintptr(FDOf(r)))
 				return unix.EBADF
@@ -301,11 +300,11 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("SendConn and SendListener leave the Conn usable if Control panics or ends its goroutine", func() {
 		a, b := pair(network)
-		for name, send := range sends {
+		for name, call := range sends {
 			for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
 				wait := start(func() {
 					defer func() { _ = recover() }()
-					_ = send(a, callersConn{func(func(uintptr)) error { end(); return nil }})
+					_ = call.send(a, callersConn{func(func(uintptr)) error { end(); return nil }})
 					Fail(name + " returned after it " + how)
 				})
 				wait()
