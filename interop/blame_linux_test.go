@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,5 +141,25 @@ func TestPartnersRunWithTheRunnerIfAFindingNamesBoth(t *testing.T) {
 	}
 	if got := finding(t, o.Results[0]); len(o.Results[0].Findings) != 1 || !strings.HasPrefix(got, "answer@x: ") {
 		t.Errorf("got %s, want answer@x alone", got)
+	}
+}
+
+// The hangs of those cases do not count: the report must show why a peer is given up.
+func TestHangsThatTheReportDoesNotContain(t *testing.T) {
+	self, right, other, failed := runner(t), testPeer(t, "right", "right"), testPeer(t, "right", "other"), filepath.Join(t.TempDir(), "failed")
+	bad := shellPeer(t, `use) s=${rest#sock=}; s=${s%% *}; echo ok;; end) eval "exec $s<&-"; echo ok;;
+		recv) case $rest in *bytes=2*) ;; *) if [ -e `+failed+` ]; then echo ok n=1 payload=00 fds=-; else : >`+failed+`; echo err EIO; fi;; esac;;`)
+	checkNothingLeft(t)
+	once := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n")
+	hangs := mustParse(t, rule+"on stream\nA> send payload=01 fds=-\nA< ok n=1\nB> recv bytes=2 fds=0\nB< ok n=1 payload=01 fds=-\n")
+	hangs.Name = "group/hangs"
+	cases := []scenario.Case{onStream(once, right, bad), onStream(hangs, other, bad)}
+	var got []string
+	for _, r := range Run(context.Background(), cases, nil, Options{Runner: self, Timeout: deadline, MaxHangs: 1}).Results {
+		got = append(got, r.Name+" "+string(r.Verdict))
+	}
+	want := []string{"group/id/stream/right/x fail", "group/hangs/stream/other/x fail"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

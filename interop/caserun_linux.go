@@ -30,7 +30,7 @@ type environment struct {
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
 	recordings  map[scenario.Role]*process.Recording    // of the peers, if they are recorded
-	mute        func(scenario.Case) (peer, why string)  // the peer of the case whose hangs are why it is not run, and the reason, or ""
+	limit       *hangLimit                              // of the cases that hang
 	observe     func(*judge.Log)                        // Options.Observe
 }
 

@@ -88,12 +88,10 @@ func (p *pair) start(i int) scenario.Result {
 		res.Obstacle.Reason = reason
 		return res
 	}
-	if p.mute != nil {
-		if peer, why := p.mute(c); why != "" {
-			res := without(c, scenario.NotRun, why, false)
-			res.Obstacle.Reason, res.AskedNoMore = scenario.ReasonHangs, peer
-			return res
-		}
+	if peer, why := p.limit.givenUp(c); why != "" {
+		res := without(c, scenario.NotRun, why, false)
+		res.Obstacle.Reason, res.AskedNoMore = scenario.ReasonHangs, peer
+		return res
 	}
 	if p.failures == maxFailures {
 		return without(c, scenario.NotRun, p.broken.Error(), true)

@@ -27,7 +27,7 @@ type Options struct {
 	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
 	Retries  int                   // how often an unexpected case is run again
 	FailFast bool                  // end the run at the first unexpected case
-	MaxHangs int                   // after this many unexpected hangs in a row, a peer's other cases are not run; 0: no limit
+	MaxHangs int                   // give up a peer because of which so many cases in a row hang, or twice as many in all; 0: never
 	Runner   *scenario.Peer        // paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Observe  func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
@@ -106,12 +106,13 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	if err != nil {
 		return nil, err
 	}
-	r := &run{options: o, expectations: x, cases: plan, hangs: map[string]int{}, batched: map[string]bool{}}
+	r := &run{options: o, expectations: x, cases: plan, batched: map[string]bool{}}
 	r.environment = &environment{
 		ctx:         context.Background(),
 		timeout:     o.Timeout,
 		folder:      folder,
 		hangs:       x.Hangs,
+		limit:       newHangLimit(o.MaxHangs),
 		runnerFails: x.RunnerFails,
 		witness:     &witness.Witness{},
 		holders:     &sync.Map{},
@@ -119,7 +120,6 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 		observe:     o.Observe,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
-	r.mute = r.whyNotAsked
 	s := &Session{run: r}
 	for _, group := range groupByPeers(plan) {
 		s.pairs = append(s.pairs, &pair{environment: r.environment, cases: group})
@@ -138,7 +138,6 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 		}
 		if res := p.run(i); res.Verdict != "" {
 			s.run.complete(&res, false)
-			s.run.countHangs(res)
 			return res
 		}
 		res := without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
@@ -188,7 +187,6 @@ type run struct {
 
 	mu      sync.Mutex
 	results []scenario.Result
-	hangs   map[string]int // the number of cases in a row in which a peer has unexpectedly not answered
 }
 
 // runAll runs the cases in as many jobs as the options allow. It starts with the cases in which
@@ -275,6 +273,7 @@ func withRunner(cases []scenario.Case, runner *scenario.Peer) (list []scenario.C
 // first result of a case of the first batch also helps to find the peer at fault in later cases.
 func (r *run) complete(res *scenario.Result, first bool) {
 	r.decide(res)
+	r.limit.count(*res)
 	if first {
 		r.attribution.addToBatch(res, r.expectations)
 	}
@@ -287,7 +286,6 @@ func (r *run) complete(res *scenario.Result, first bool) {
 // done completes the result of a case and keeps it.
 func (r *run) done(res scenario.Result, first bool) {
 	r.complete(&res, first)
-	r.countHangs(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, res)
@@ -297,41 +295,6 @@ func (r *run) done(res scenario.Result, first bool) {
 	if r.options.FailFast && res.Unexpected() {
 		r.cut(errFailFast)
 	}
-}
-
-// countHangs counts the result of a case for the two peers, if they were asked.
-func (r *run) countHangs(res scenario.Result) {
-	if res.Verdict == scenario.NotRun || res.Verdict == scenario.Unsupported && len(res.Transcript) == 0 {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, peer := range slices.Compact([]string{res.Case.A.Name, res.Case.B.Name}) {
-		hang := func(f scenario.Finding) bool {
-			return f.Check == scenario.CheckHang && f.Peer == peer && !f.Expected
-		}
-		switch {
-		case peer == scenario.RunnerName, peer == scenario.KernelName:
-		case r.hangs[peer] == r.options.MaxHangs: // this case had begun before
-		case slices.ContainsFunc(res.Findings, hang):
-			r.hangs[peer]++
-		default:
-			r.hangs[peer] = 0
-		}
-	}
-}
-
-// whyNotAsked returns the peer of the case whose hangs are why the case is not run, and the reason, or "".
-func (r *run) whyNotAsked(c scenario.Case) (peer, why string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range []*scenario.Peer{c.A, c.B} {
-		if r.options.MaxHangs > 0 && r.hangs[p.Name] == r.options.MaxHangs {
-			return p.Name, fmt.Sprintf("%s did not answer in %d cases in a row, so its other cases were not run (a hang that --expect lists does not count): "+
-				"is its standard output flushed after each line, or is the machine slow? See --timeout", p.Name, r.options.MaxHangs)
-		}
-	}
-	return "", ""
 }
 
 // decide attributes each finding to the peer at fault and sets the verdict.
@@ -359,12 +322,14 @@ func (r *run) runBatch(res *scenario.Result) {
 			continue
 		}
 		batch := newAttribution(r.environment, nil) // other jobs must not see a part of the batch
+		env := *r.environment
+		env.limit = newHangLimit(r.options.MaxHangs) // hangs that the report does not contain do not count there
 		all := withRunner(r.cases, r.options.Runner)
 		for _, group := range groupByPeers(slices.DeleteFunc(all, func(c scenario.Case) bool { return c.A != p && c.B != p })) {
-			runCases(group, r.environment, func(res scenario.Result) {
+			runCases(group, &env, func(res scenario.Result) {
 				r.decide(&res)
 				batch.addToBatch(&res, r.expectations)
-				r.countHangs(res)
+				env.limit.count(res)
 			})
 		}
 		if r.ctx.Err() != nil {

@@ -36,6 +36,7 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 		}
 		for _, atFault := range rolesAtFault(c, role, f, known) {
 			f := f
+			f.Hung = f.Check == scenario.CheckHang
 			f.Peer = c.Peer(atFault).Name
 			if atFault != role {
 				const partner = "its partner"

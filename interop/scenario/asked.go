@@ -17,7 +17,7 @@ const (
 	ReasonRoot    Reason = "root"    // it needs root
 	ReasonSystem  Reason = "system"  // the kernel or the system lacks something
 	ReasonRunner  Reason = "runner"  // the runner fails it with itself
-	ReasonHangs   Reason = "hangs"   // not run, because a peer did not answer in earlier cases
+	ReasonHangs   Reason = "hangs"   // not run, because earlier cases hung
 	ReasonCut     Reason = "cut"     // the run ended before it
 	ReasonShard   Reason = "shard"   // it is in another part of the run
 	ReasonFilter  Reason = "filter"  // it was not selected

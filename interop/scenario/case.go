@@ -145,6 +145,7 @@ type Finding struct {
 
 	Ambiguous bool `json:"-"` // the kernel does not show which of the two peers is at fault
 	Own       bool `json:"-"` // the peer did it itself, regardless of what it received
+	Hung      bool `json:"-"` // an answer did not arrive, of this peer or of its partner
 }
 
 func (f Finding) String() string { return f.Key() + ": " + f.Text }
@@ -206,7 +207,7 @@ type Result struct {
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 
-	AskedNoMore string `json:"asked_no_more,omitempty"` // the peer whose hangs in earlier cases are why this one was not run
+	AskedNoMore string `json:"asked_no_more,omitempty"` // the peer because of which earlier cases hung, which is why this one was not run
 
 	// CloexecChecked contains the names of the peers that received a descriptor whose
 	// close-on-exec flag the runner checked. It is sorted.

@@ -274,7 +274,7 @@ func (run ReportedRun) setCases(scenarios []*Scenario) error {
 		case r.Verdict == NotRun:
 			advice := ""
 			if peer := r.AskedNoMore; peer != "" {
-				advice = fmt.Sprintf(". List the hang by hand (** hang@%s REASON), or fix it", peer)
+				advice = fmt.Sprintf(". List its failures by hand (** CHECK@%s REASON), or fix them", peer)
 			}
 			return fmt.Errorf("the report is not of a whole run: %s was not run: %s%s", c.Name(), r.Why, advice)
 		case r.Hash != c.Scenario.Hash:

@@ -228,7 +228,7 @@ func TestUpdateExpectations(t *testing.T) {
 			t.Fatalf("round %d, without kernel cases: %v, want leak@kernel in\n%s", round, err, u.Text)
 		}
 		for peer, want := range map[string]string{
-			"x": " was not run: no memory. List the hang by hand (** hang@x REASON), or fix it",
+			"x": " was not run: no memory. List its failures by hand (** CHECK@x REASON), or fix them",
 			"":  " was not run: no memory",
 		} {
 			report.Results[0].Verdict, report.Results[0].Why, report.Results[0].AskedNoMore = NotRun, "no memory", peer

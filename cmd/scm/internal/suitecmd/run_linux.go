@@ -47,8 +47,8 @@ system calls of both peers like "scm trace --raw", but with at most 64 bytes of 
 payload buffer. This changes no verdict. A case that ends as expected only when it is run
 again (--retry) is flaky. With --repeat-until-unexpected, reports have only the last round.
 
-If a peer does not answer in five cases in a row, its other cases are not run, unless that
-is expected. The runner kills processes that a peer leaves behind, unless they called setsid.
+If five cases in a row with the same partner, or ten in all, hang because of a peer, its
+other cases are not run. Expected failures do not count. The runner kills processes that a peer leaves behind, unless they called setsid.
 Scenarios from --catalogue run with your rights, and may use the network.
 
 With --run, --skip or --shard, a peer without a verdict is an error only if no other has
