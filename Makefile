@@ -174,7 +174,7 @@ interop: setup-$(if $(filter all few,$(PEERS)),test,interop) peers ## minutes: r
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
 	build/scm interop run --kernel --peers build/peers/peers.json $(if $(filter few,$(PEERS)),--few-pairs) --report build/interop/report.json
-	SCM_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
+	SCM_BUILT_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built
 	$(GO) run ./tools/buildpeers -out build/peers

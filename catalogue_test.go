@@ -39,25 +39,16 @@ var partners = append(append(slices.Clone(peers.Partners), otherBackend()), stra
 
 // strangers are the peers that only the list in $SCM_PARTNERS names. load returns the error, because children that run
 // as other users do not need the list, and may not be able to read it.
-var strangers, strangersErr = readStrangers(os.Getenv(peers.PartnersVariable))
+var strangers, strangersErr = readStrangers()
 
-func readStrangers(file string) (names []string, err error) {
-	if file == "" {
-		return nil, nil
-	}
-	list, err := peers.ReadList(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", peers.PartnersVariable, err)
-	}
+func readStrangers() (names []string, err error) {
+	list, err := peers.ReadPartners(scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name)
 	for _, b := range list {
-		switch {
-		case slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name):
-			return nil, fmt.Errorf("%s: %s: the suite has a peer of its own named %s", peers.PartnersVariable, file, b.Name)
-		case !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name):
+		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
 			names = append(names, b.Name)
 		}
 	}
-	return names, nil
+	return names, err
 }
 
 func otherBackend() string {
@@ -320,7 +311,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 	Entry("there is no list", peers.PartnersVariable, "FILE.json", "", "SCM_PARTNERS: open FILE.json: no such file or directory"),
 	Entry("a list is no JSON", peers.PartnersVariable, "FILE", `[{"name": "mine"`, "SCM_PARTNERS: FILE: unexpected end of JSON input"),
 	Entry("a list has a name of the suite's", peers.PartnersVariable, "FILE", `[{"name": "runner", "command": ["true"]}]`,
-		"SCM_PARTNERS: FILE: the suite has a peer of its own named runner"),
+		`SCM_PARTNERS: FILE: the peer name "runner" is reserved: choose another name`),
 	Entry("a name is missing after a colon", expectVariable, "FILE:", "# none",
 		`SCM_EXPECT: "FILE:" begins or ends with a colon, or has two in a row: a file name is missing there`),
 	Entry("there is no file of expected failures", expectVariable, "FILE.txt", "",

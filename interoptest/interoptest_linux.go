@@ -31,11 +31,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Environment variables: a list of further partners, and whether to update the last file of expected failures.
-const (
-	peersVariable  = "SCM_PEERS"
-	updateVariable = "SCM_INTEROP_UPDATE"
-)
+// updateVariable is an environment variable: 1 updates the last file of expected failures.
+const updateVariable = "SCM_INTEROP_UPDATE"
 
 var timeout = process.DefaultTimeout // for an answer; a test shortens it
 
@@ -71,7 +68,7 @@ func init() {
 
 // Run runs the scenarios with a library, each case as a subtest GROUP/SCENARIO/TYPE/ROLE/PARTNER. ROLE is sends or
 // receives. PARTNER is runner, which makes the system calls itself; the library, as its own partner; or scm, with the
-// backend of this build. The environment variable SCM_PEERS can name a list of further partners, such as
+// backend of this build. The environment variable SCM_PARTNERS can name a list of further partners, such as
 // peers/peers.json of a release. None of them may have the library's name. With -short, the only partner is runner.
 //
 // The files list expected failures. A case that fails as expected is skipped, with the reason. One that no longer fails
@@ -266,29 +263,24 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	return err
 }
 
-// findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PEERS.
+// findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PARTNERS.
 func (s *suite) findPartners(ctx context.Context) error {
+	if os.Getenv("SCM_PEERS") != "" {
+		return fmt.Errorf("SCM_PEERS is set: the variable for a list of partners is %s", peers.PartnersVariable)
+	}
 	reserved := []string{scenario.RunnerName, scenario.KernelName}
-	if !display.IsName(s.us.Name) || slices.Contains(reserved, s.us.Name) {
+	if !display.IsName(s.us.Name) || peers.CheckName(s.us.Name, reserved...) != nil {
 		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", s.us.Name)
 	}
 	scm := builtin.SCM().Name
-	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
-	if file := os.Getenv(peersVariable); file != "" {
-		more, err := peers.ReadList(file)
-		if err != nil {
-			return fmt.Errorf("%s: %w", peersVariable, err)
-		}
-		list = append(list, more...)
+	more, err := peers.ReadPartners(append(reserved, s.us.Name)...)
+	if err != nil {
+		return err
 	}
-	for i, b := range list {
-		switch {
-		case b.Name == scm && (i > 0 || s.us.Name == scm):
+	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
+	for i, b := range append(list, more...) {
+		if b.Name == scm && (i > 0 || s.us.Name == scm) {
 			continue
-		case b.Name == s.us.Name:
-			return fmt.Errorf("%s: the peer %q has the name of the library: rename one of them", peersVariable, b.Name)
-		case slices.Contains(reserved, b.Name):
-			return fmt.Errorf("%s: the peer name %q is reserved: choose another name", peersVariable, b.Name)
 		}
 		p := &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why}
 		if p.Why == "" {

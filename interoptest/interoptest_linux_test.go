@@ -76,6 +76,7 @@ func TestLibrary(t *testing.T) {
 	if lib.Name == "changes" {
 		lib.Name = fmt.Sprint("process", os.Getpid())
 	}
+	t.Setenv(peers.PartnersVariable, os.Getenv("PARTNERS")) // those of make test run in the suite of package scm
 	Run(t, lib, filepath.SplitList(os.Getenv("FILES"))...)
 	if os.Getenv("MORE") != "" {
 		lib.Name, fault = "two", "answer"
@@ -146,8 +147,8 @@ func TestFaults(t *testing.T) {
 		"SIGTERM":     {"FAULT=", nil, syscall.SIGTERM, " cases: terminated\n"},
 		"a name":      {"NAME=kernel", nil, 0, `Library.Name is "kernel": choose `},
 		"names":       {"NAME=changes", nil, 0, "TestLibrary#1, in another process, is process"},
-		"a partner":   {"SCM_PEERS=testdata/peers.json", nil, 0, `SCM_PEERS: the peer name "runner" is reserved: choose another name`},
-		"our name":    {"SCM_PEERS=testdata/mine.json", nil, 0, `SCM_PEERS: the peer "mine" has the name of the library: rename one of them`},
+		"our name":    {"PARTNERS=testdata/mine.json", nil, 0, `SCM_PARTNERS: testdata/mine.json: the peer name "mine" is reserved: choose another name`},
+		"SCM_PEERS":   {"SCM_PEERS=testdata/mine.json", nil, 0, "SCM_PEERS is set: the variable for a list of partners is SCM_PARTNERS\n"},
 		"a version":   {"VERSION=v FILES=testdata/version.txt", nil, 0, `:1: ** leak@mine<2 selects nothing: the version of mine is "v1" here`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +201,7 @@ func TestUpdate(t *testing.T) {
 	const update, basics = "SCM_INTEROP_UPDATE=1", "-test.run=^TestLibrary$/basics"
 	run := func(passes bool, want, env string, args ...string) {
 		t.Helper()
-		all := append([]string{"CAN=dgram", "FAULT=cloexec", "FILES=" + file, "SCM_PEERS=" + list}, strings.Fields(env)...)
+		all := append([]string{"CAN=dgram", "FAULT=cloexec", "FILES=" + file, "PARTNERS=" + list}, strings.Fields(env)...)
 		text, state := author(t, all, 0, args...)
 		if state.Success() != passes || !strings.Contains(oneLine(text), oneLine(want)) {
 			t.Errorf("%s %q: %v, no %q in\n%s", env, args, state, want, text)

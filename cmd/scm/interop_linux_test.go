@@ -149,7 +149,7 @@ func TestExitCodes(t *testing.T) {
 			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .md .txt .xml\n"},
 		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: no scenario in /nonexistent: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 		{"a peer named kernel", run("--peer", "kernel=y"), 2, "", "scm: the peer name \"kernel\" is reserved: choose another name\n"},
-		{"a peer named runner, in a list", run("--peers", write(t, `[{"name":"runner","command":["y"]}]`)), 2, "", "scm: the peer name \"runner\" is reserved: choose another name\n"},
+		{"a peer named runner, in a list", run("--peers", write(t, `[{"name":"runner","command":["y"]}]`)), 2, "", "scm: …: the peer name \"runner\" is reserved: choose another name\n"},
 		{"a peer without a command", run("--peer", "x"), 2, "", "scm: --peer \"x\" is not NAME=COMMAND\n"},
 		{"a name that is a pattern", run("--peer", "x*=x"), 2, "", "scm: --peer \"x*=x\" is not NAME=COMMAND\n"},
 		{"a name of two lines", run("--peer", "x\n::error::woe=x"), 2, "", "scm: --peer \"x\\n::error::woe=x\" is not NAME=COMMAND\n"},

@@ -16,7 +16,7 @@ import (
 )
 
 // builtVariable is an environment variable with the name of a list of peers. make interop sets it.
-const builtVariable = "SCM_PEERS"
+const builtVariable = "SCM_BUILT_PEERS"
 
 // breakable returns the name of the peer of a language whose library is broken.
 func breakable(l language) string {

@@ -28,14 +28,23 @@ func WriteList(file string, list []Built) error {
 
 // ReadList reads a file that WriteList wrote. Each peer must have a valid name of its own. It must also have
 // either a command or the reason why it cannot run. A program that is given as a relative path is
-// relative to the folder of the file; ReadList makes it absolute.
-func ReadList(file string) ([]Built, error) {
-	list, _, err := ReadListKeys(file)
+// relative to the folder of the file; ReadList makes it absolute. No peer may have
+// a reserved name.
+func ReadList(file string, reserved ...string) ([]Built, error) {
+	list, _, err := ReadListKeys(file, reserved...)
 	return list, err
 }
 
+// CheckName returns an error if the name of a peer is reserved.
+func CheckName(name string, reserved ...string) error {
+	if slices.Contains(reserved, name) {
+		return fmt.Errorf("the peer name %q is reserved: choose another name", name)
+	}
+	return nil
+}
+
 // ReadListKeys is like ReadList. It ignores unknown keys. If there are any, unknown is an error that names the first.
-func ReadListKeys(file string) (list []Built, unknown, err error) {
+func ReadListKeys(file string, reserved ...string) (list []Built, unknown, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, err
@@ -61,6 +70,9 @@ func ReadListKeys(file string) (list []Built, unknown, err error) {
 		if !display.IsName(b.Name) || (len(b.Command) == 0) == (b.Why == "") {
 			return nil, nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
 				" and either a command or the reason why it has none", file, i, b.Name)
+		}
+		if err := CheckName(b.Name, reserved...); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
 		if program := append(b.Command, "")[0]; strings.Contains(program, "/") && !filepath.IsAbs(program) {
 			b.Command[0] = filepath.Join(folder, program)

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,16 +20,26 @@ var (
 	Partners = slices.Concat(InC, InRust)
 )
 
+// ReadPartners returns the peers in the list that $SCM_PARTNERS names, or none if it is not set. See ReadList.
+func ReadPartners(reserved ...string) ([]Built, error) {
+	file := os.Getenv(PartnersVariable)
+	if file == "" {
+		return nil, nil
+	}
+	list, err := ReadList(file, reserved...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", PartnersVariable, err)
+	}
+	return list, nil
+}
+
 // BuildPartners returns the peers with these names, for a test. It takes them from the list that $SCM_PARTNERS names,
 // and builds those that are not in it from the repository at root.
 func BuildPartners(ctx context.Context, root string, names []string, log io.Writer) []Built {
-	var list []Built
-	if file := os.Getenv(PartnersVariable); file != "" {
-		var err error
-		if list, err = ReadList(file); err != nil {
-			for _, name := range names {
-				list = append(list, Built{Name: name, Why: err.Error(), Broken: true})
-			}
+	list, err := ReadPartners()
+	if err != nil {
+		for _, name := range names {
+			list = append(list, Built{Name: name, Why: err.Error(), Broken: true})
 		}
 	}
 	at := func(name string) int { return slices.IndexFunc(list, func(b Built) bool { return b.Name == name }) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -195,6 +196,22 @@ func TestList(t *testing.T) {
 		fdtest.Must(t, os.WriteFile(file, []byte(text), 0o666))
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is accepted as %+v", text, got)
+		}
+	}
+}
+
+// No peer of a list may have a name that the program which reads it uses itself.
+func TestReservedNames(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "peers.json")
+	for name, want := range map[string]string{
+		"x":      "<nil>",
+		"runner": "SCM_PARTNERS: " + file + `: the peer name "runner" is reserved: choose another name`,
+		"mine":   "SCM_PARTNERS: " + file + `: the peer name "mine" is reserved: choose another name`,
+	} {
+		fdtest.Must(t, WriteList(file, []Built{{Name: name, Command: []string{"x"}}}))
+		t.Setenv(PartnersVariable, file)
+		if _, err := ReadPartners("runner", "mine"); fmt.Sprint(err) != want {
+			t.Errorf("%s: got %v, want %s", name, err, want)
 		}
 	}
 }

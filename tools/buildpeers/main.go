@@ -91,12 +91,8 @@ func main() {
 // readPartners returns the names of the peers to build for the tests of package scm, and the user's own partners.
 func readPartners() (names []string, own []peers.Built, err error) {
 	names = append(slices.Clone(peers.Partners), "scm-cgo", "scm-purego")
-	file := os.Getenv(peers.PartnersVariable)
-	if file == "" {
-		return names, nil, nil
-	}
-	if own, err = peers.ReadList(file); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", peers.PartnersVariable, err)
+	if own, err = peers.ReadPartners(); err != nil {
+		return nil, nil, err
 	}
 	isOwn := func(name string) bool {
 		return slices.ContainsFunc(own, func(b peers.Built) bool { return b.Name == name })

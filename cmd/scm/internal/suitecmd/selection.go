@@ -291,6 +291,9 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			return nil, fmt.Errorf("--peer %q has the name of a peer in the repository, whose expected failures would hide its own: "+
 				"choose another name, or use --expect=none", name)
 		}
+		if err := peers.CheckName(name, reserved...); err != nil {
+			return nil, err
+		}
 		given = append(given, scenario.Program(name, peerWords(command)...))
 	}
 	listed, err := s.listedPeers()
@@ -312,8 +315,6 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	seen := map[string]bool{}
 	for _, peer := range slices.Concat(given, known) {
 		switch {
-		case peer.Name == scenario.RunnerName || peer.Name == scenario.KernelName:
-			return nil, fmt.Errorf("the peer name %q is reserved: choose another name", peer.Name)
 		case seen[peer.Name] && slices.Contains(given, peer):
 			return nil, fmt.Errorf("two peers are named %q", peer.Name)
 		case seen[peer.Name]:
@@ -327,6 +328,9 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	}
 	return p, nil
 }
+
+// reserved are the names that no peer may have.
+var reserved = []string{scenario.RunnerName, scenario.KernelName}
 
 // plainWords matches a command whose words a shell would not change.
 var plainWords = regexp.MustCompile(`^ *[\w./][\w./:@%+,-]*( +[\w./:@%+,=-]+)* *$`)
@@ -349,7 +353,7 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		}
 		return nil, nil
 	}
-	list, unknown, err := peers.ReadListKeys(s.list)
+	list, unknown, err := peers.ReadListKeys(s.list, reserved...)
 	if unknown != nil {
 		cli.PrintError(fmt.Errorf("warning: --peers %w, which is ignored", unknown))
 	}
