@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/proof/must"
@@ -79,7 +77,7 @@ func (p *platform) runMatrix() {
 	others := "{runner,native-scm,native-csrc}"
 	args := []string{"--builtin=false", "--peers", p.out("peers.json"),
 		"--run", "*/*/*/" + others + "/" + ours, "--run", "*/*/*/" + ours + "/" + others, "--run", "*/*/*/scm/scm"}
-	p.runCases(&p.matrix, "matrix", native.out("scm"), append(args, p.expected()...)...)
+	p.runCases(&p.matrix, "matrix", native.out("scm"), args...)
 	// Run the kernel scenarios for one backend only, because the runner makes the system calls itself, without
 	// a backend.
 	if p.cc() == "" {
@@ -113,43 +111,4 @@ func (p *platform) runCases(c *count, name, runner string, args ...string) {
 	if failed != nil && len(c.failures) == 0 || c.passed == 0 {
 		must.Failf("interop run: %w\n%s", errors.Join(failed, errors.New("no failure, or no case passed")), out)
 	}
-}
-
-// changesOn32Bits adapts the built-in list of expected failures of the peer book to 32-bit platforms.
-// There, the control buffer of the peer has space for only one descriptor, so the peer cannot leak a second one.
-var changesOn32Bits = [][2]string{
-	{"\ntruncation/ctrunc-padding-room-extra-fd leak@{book,", "\n# "},
-	{"\ntruncation/ctrunc-three-into-one leak@{book,", "\n# "},
-	{"\nhostile/receiver-wrong-count {leak,answer}@{book,", "\nhostile/receiver-wrong-count answer@{book,"},
-	{"\nnames/name-extra-fds-closed {leak,answer}@{book,", "\nnames/name-extra-fds-closed answer@{book,"},
-	{"\ncredentials/ctrunc-creds-eat-the-room answer@{book,", "\n# "},
-}
-
-// listOn32Bits returns the built-in list for 32-bit platforms. It fails if the list lacks a line that it should change.
-func listOn32Bits(list string) string {
-	for _, change := range changesOn32Bits {
-		if strings.Count(list, change[0]) != 1 {
-			must.Failf("the built-in list of expected failures does not contain %q once", change[0])
-		}
-		list = strings.Replace(list, change[0], change[1], 1)
-	}
-	return list
-}
-
-// expectedOn32Bits is an expectation that is met only on 32-bit platforms.
-const expectedOn32Bits = "\ncredentials/{ctrunc-creds-eat-the-room,creds-plain-no-room} crash@book:receives" +
-	" UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length\n"
-
-// expected returns the flags with which `scm interop run` expects the failures of the platform's peers.
-func (p *platform) expected() []string {
-	if !p.is32Bit() {
-		return nil
-	}
-	list := listOn32Bits(string(must.Get(fs.ReadFile(catalogue.Files(), "expected.txt"))))
-	if p.cc() != "" {
-		list += expectedOn32Bits
-	}
-	file := p.out("expected.txt")
-	must.OK(os.WriteFile(file, []byte(list), 0o666))
-	return []string{"--expect=none", "--expect", file}
 }
