@@ -45,8 +45,8 @@ var NoteReceived = sync.OnceFunc(func() {
 	})
 })
 
-// nameOf returns the kernel's name for the file of a descriptor, without the mark that the file has been deleted, as it is
-// when t.TempDir has been cleaned up before the check.
+// nameOf returns the kernel's name for the file of a descriptor, without the mark that the file has been deleted, as it
+// is when t.TempDir has been cleaned up before the check.
 func nameOf(fd int) string { return strings.TrimSuffix(Name(fd), " (deleted)") }
 
 // ReceivedBy returns the call that received the file of a descriptor, or "" if none did. It does not notice if
