@@ -3,51 +3,119 @@
 package main
 
 import (
+	"context"
 	"os"
-	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-func TestMain(m *testing.M) {
-	program.Main(m, func() {
-		os.Args[1] = strings.ReplaceAll(os.Args[1], "NUL", "\x00") // which an argument cannot contain
-		main()
-	})
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// nobody is the user of the clients: another one, if the tests may change it.
+func nobody() (user int, attr *syscall.SysProcAttr) {
+	if user = os.Getuid(); user == 0 {
+		user = 65534
+		attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	return user, attr
 }
 
-func TestOnlyRegularFiles(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip(err)
-	}
+// start starts a server for a user, and waits until it accepts connections.
+func start(t *testing.T, folder string, user int) (socket string, server *program.Process) {
+	t.Helper()
+	dir := fdtest.ShortDir(t)
+	program.OK(t, os.Chmod(dir, 0o755))
+	socket = filepath.Join(dir, "socket")
+	server = program.Start(t, program.Command(socket, folder, strconv.Itoa(user)))
+	program.Eventually(t, "the server listens", func() bool {
+		conn, err := scm.Dial(context.Background(), "unix", socket)
+		return err == nil && conn.Close() == nil
+	})
+	return socket, server
+}
+
+func TestOpener(t *testing.T) {
 	folder := t.TempDir() // other users cannot enter it
 	for _, err := range []error{
 		os.WriteFile(folder+"/motd", []byte("hello\n"), 0o600),
+		os.Symlink("motd", folder+"/link"),
+		os.Symlink("/etc/passwd", folder+"/outside"),
 		os.Mkdir(folder+"/folder", 0o700),
 		unix.Mkfifo(folder+"/fifo", 0o600),
 	} {
 		program.OK(t, err)
 	}
-	opener := program.Public(t)
+	user, attr := nobody()
+	socket, server := start(t, folder, user)
+	public := program.Public(t)
 	for name, want := range map[string]struct{ stdout, stderr string }{
-		"motd":    {stdout: "hello\n"},
-		"folder":  {stderr: "wanted a regular file (read-only), got a directory"},
-		"fifo":    {stderr: "got a pipe"},
-		"../motd": {stderr: "the helper refused: not a plain file name"},
-		"none":    {stderr: "the helper refused: [Errno 2]"},
-		"NUL":     {stderr: "the helper refused: embedded null"},
-		"\xff":    {stderr: "the helper refused: 'utf-8' codec can't decode"},
+		"motd":           {stdout: "hello\n"},
+		"folder/../motd": {stdout: "hello\n"},
+		"link":           {stdout: "hello\n"},
+		"outside":        {stderr: "path escapes"},
+		"../motd":        {stderr: "path escapes"},
+		"/etc/passwd":    {stderr: "path escapes"},
+		"folder":         {stderr: "refused: \"not a regular file"},
+		"fifo":           {stderr: "refused: \"not a regular file"},
+		"none":           {stderr: "no such file"},
+		"":               {stderr: "refused: "},
 	} {
-		cmd := program.Command()
-		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", opener, name}
+		cmd := program.Command(socket, name)
+		cmd.Path, cmd.SysProcAttr = public, attr
 		out, errs, err := program.Start(t, cmd).Wait()
 		if (err == nil) != (want.stderr == "") || out != want.stdout || !strings.Contains(errs, want.stderr) {
 			t.Errorf("%s: printed %q and %q, and ended with %v; want %+q", name, out, errs, err, want)
 		}
+	}
+	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
+	server.Succeeds(t, "the server, after SIGTERM,")
+}
+
+// A client of another user reads why it was rejected, whether Check rejects it before or after it sends a name.
+func TestOtherUser(t *testing.T) {
+	socket, _ := start(t, t.TempDir(), os.Getuid()+1)
+	want := "refused: \"user " + strconv.Itoa(os.Getuid()) + " may not ask\""
+	for range 50 {
+		if err := receive(context.Background(), socket, "motd"); err == nil || err.Error() != want {
+			t.Fatalf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// The client accepts nothing but a regular file that it can only read.
+func TestHostileServer(t *testing.T) {
+	r, w, err := os.Pipe()
+	program.OK(t, err)
+	program.OK(t, w.Close()) // so that a client that accepts the pipe does not wait
+	writable := program.Must(os.OpenFile(filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE, 0o600))
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
+	l := program.Must(scm.Listen(context.Background(), "unix", socket))
+	defer func() { _, _, _ = l.Close(), r.Close(), writable.Close() }()
+	for _, c := range []struct {
+		files []*os.File
+		want  string
+	}{
+		{[]*os.File{r}, "got a pipe"},
+		{[]*os.File{writable}, "got a regular file (read-write)"},
+		{[]*os.File{writable, r}, "more than"},
+		{nil, `refused: "\x1b[2Jok"`},
+	} {
+		failed := make(chan error)
+		go func() { failed <- receive(context.Background(), socket, "motd") }()
+		conn := program.Must(l.AcceptConn())
+		_, _ = conn.WriteFiles([]byte("\x1b[2Jok"), c.files...)
+		if err := <-failed; err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want an error with %q", err, c.want)
+		}
+		_ = conn.Close()
 	}
 }
