@@ -17,11 +17,13 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// The commands of docs/howto-port.md print what the page shows, whatever is on the stack, and find a fault in the port.
-func TestHowto(t *testing.T) {
+// session runs the commands of docs/howto-port.md in a file, which must print what the page shows, and returns the
+// directory of the programs.
+func session(t *testing.T, file string) (dir, commands string) {
+	t.Helper()
 	fdtest.Program(t, "cc")
-	dir := fdtest.ShortDir(t) + "/"
-	commands, output, _ := strings.Cut(string(program.Must(os.ReadFile("session.txt"))), "# ")
+	dir = fdtest.ShortDir(t) + "/"
+	commands, output, _ := strings.Cut(string(program.Must(os.ReadFile(file))), "# ")
 	want := counted(strings.ReplaceAll(output, "\n# ", "\n"))
 	got, code := run("sh", "-ec", strings.ReplaceAll(commands, "build/", dir))
 	if code == 4 {
@@ -30,6 +32,22 @@ func TestHowto(t *testing.T) {
 	if code != 0 || got != want {
 		t.Fatalf("status %d, %q; want %q", code, got, want)
 	}
+	return dir, commands
+}
+
+// The port makes the same calls, in either order of the control messages, and scm diff sees the order.
+func TestControlMessages(t *testing.T) {
+	dir, _ := session(t, "credentials/session.txt")
+	first := []string{dir + "credentials", "LICENSE", "first", "---", dir + "port-credentials", "LICENSE"}
+	got, code := run(dir+"scm", append([]string{"diff", "--quiet", "--"}, first...)...)
+	if code != 1 || !strings.Contains(got, "control message 0, cmsg_type: 2 against 1") {
+		t.Errorf("status %d, %q; want the other order as a difference", code, got)
+	}
+}
+
+// The commands print what the page shows, whatever is on the stack, and find a fault in the port.
+func TestHowto(t *testing.T) {
+	dir, commands := session(t, "session.txt")
 	once := "open LICENSE\n" + string(program.Must(os.ReadFile("../../LICENSE")))
 	if log := string(program.Must(os.ReadFile(dir + "log"))); log != strings.Repeat(once, 4) {
 		t.Errorf("the programs have logged %q", log)
