@@ -111,16 +111,6 @@ var _ = Describe("the pages", Label("tree"), func() {
 		}
 	})
 
-	It("show the files that a user copies into a CI system", func() {
-		var shown []string
-		for _, block := range fenced.FindAllStringSubmatch(contents("docs/testing-a-library.md"), -1) {
-			if block[1] == "yaml" {
-				shown = append(shown, block[2])
-			}
-		}
-		Expect(shown).To(Equal([]string{contents("docs/ci/github.yml"), contents("docs/ci/gitlab.yml")}))
-	})
-
 	It("show the current code of the example programs", func() {
 		examples := ""
 		for _, file := range filesBelow("examples") {
