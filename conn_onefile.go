@@ -15,10 +15,9 @@ import (
 // nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
 const nameBytes = 4096
 
-// SendFile sends f, which stays open, and a name in runc's format: one descriptor, and the name without a terminator.
-// On a stream, a long name can arrive in pieces, and an empty one is an error ([ErrEmptyPayload]): use "unixpacket". A
-// name over 4095 bytes fails (ENAMETOOLONG). After [io.ErrShortWrite], f and part of the name were sent: close the
-// connection.
+// SendFile sends f, which stays open, in runc's format: the payload is the name, without a terminator. On a stream, a
+// long name can arrive in pieces, and an empty one is an error ([ErrEmptyPayload]): use "unixpacket". A name over 4095
+// bytes fails (ENAMETOOLONG). After [io.ErrShortWrite], f and part of the name were sent: close the connection.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)

@@ -16,12 +16,13 @@ import (
 // [NewConn] keeps the Expect of a Conn, and [NewListener] the Expect and Check of a Listener. An embedded
 // [net.UnixConn] or [net.UnixListener], and a received or duplicated socket, have neither.
 type Config struct {
-	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may receive.
-	// If one does not match, the call closes all descriptors of the message and returns an [*ExpectError]. If a method
-	// other than Recv requests fewer descriptors than the message has, the error is a [*TruncatedError] instead. In a
-	// Conn's method, that error wraps an ExpectError, and all descriptors are closed, if the message certainly has more
-	// than Max, or appears to because of SO_INQ (see [TruncatedError]). Read and the methods of the embedded
-	// [net.UnixConn] do not use Expect.
+	// Expect, if not nil, describes the descriptors that each message to the Conn may have. A call that receives any
+	// other message closes its descriptors and returns an [*ExpectError]. Packages wire and framed apply Expect too.
+	// Read and the methods of the embedded [net.UnixConn] do not.
+	//
+	// If a message is found to have more descriptors than a call other than Recv requested, the error is a
+	// [*TruncatedError]. It wraps an ExpectError if a Conn's method requested Max or more, and then KeepTruncated does
+	// not apply.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
 	// does a receive that requests fewer than Min descriptors. Min does not apply to Recv on a stream, where a
@@ -41,9 +42,9 @@ type Config struct {
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If
-	// it is 0, the umask decides. It must let the owner write, or a stale file cannot be replaced. For bits other
-	// than permissions, or an abstract name, the error wraps EINVAL. A client that connects before Listen returns
-	// can get EACCES.
+	// it is 0, the umask decides. To admit a group, set 0660, and call [os.Chown] after Listen. Mode must let the owner
+	// write, or a stale file cannot be replaced. For bits other than permissions, or an abstract name, the error wraps
+	// EINVAL. A client that connects before Listen returns can get EACCES.
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error, the
@@ -73,8 +74,9 @@ func (config Config) checkCapacity(max int) error {
 }
 
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or "unixpacket". addr
-// is a path or, on Linux, an abstract name: "@" or a 0 byte, then up to 107 bytes. While the listener's queue is
-// full, Dial retries until ctx is done. The caller must close the Conn. For datagram replies, use [DialPacket].
+// is a path or, on Linux, an abstract name: "@" or a 0 byte, then up to 107 bytes. Dial does not wait for a server to
+// start (ENOENT, ECONNREFUSED), but while its queue is full, retries until ctx is done. The caller must close the Conn.
+// For datagram replies, use [DialPacket].
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

@@ -39,7 +39,8 @@ type Message struct {
 	// element of FDs.
 	PIDFD *int
 
-	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
+	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as gVisor's fdchannel and
+	// QEMU's bridge helper do.
 	Unpadded bool
 
 	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is 0. After a
@@ -133,8 +134,9 @@ func PassPIDFD(sock int, on bool) error {
 }
 
 // PassRights is like [PassCred], but for SO_PASSRIGHTS (Linux 6.16). While the option is off, sending
-// descriptors to the socket fails with EPERM. Other data, and descriptors already queued, still get through. If
-// you expect no descriptors, turn the option off. Without kernel support, receive with a capacity of 0 instead.
+// descriptors to the socket fails with EPERM. Other data, and descriptors already queued, still get through. A Conn
+// that expects no descriptors should set [Config].NoFiles instead, which also rejects those. Without kernel support,
+// receive with a capacity of 0.
 func PassRights(sock int, on bool) error {
 	return sys.SetOption(narrow(sock), sys.OptionPassRights, on)
 }

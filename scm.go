@@ -8,6 +8,21 @@
 //
 //	n, files, err := conn.ReadFiles(p, 1)
 //
+// A server accepts in a loop. While its descriptor table is full, AcceptConn fails at once, so pause after an error:
+//
+//	for {
+//		conn, err := l.AcceptConn()
+//		if errors.Is(err, net.ErrClosed) {
+//			return
+//		}
+//		if err != nil {
+//			log.Print(err)
+//			time.Sleep(100 * time.Millisecond)
+//			continue
+//		}
+//		go serve(conn) // which must close conn
+//	}
+//
 // # What to call
 //
 // To get a [Conn], call [Dial], [Listen] or [Pair] or, for an existing socket, [NewConn], [NewConnFile] or [NewConnFD].
