@@ -14,6 +14,8 @@ if [ "$(id -u)" != 0 ]; then
 	echo "as-user: not root" >&2
 	exit 1
 fi
+as_user=(setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all)
+"${as_user[@]}" test -w "${TMPDIR:-/tmp}" || export TMPDIR=/tmp
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 chmod 755 "$home"
@@ -54,7 +56,7 @@ done
 status=0
 (
 	cd "$home/scm"
-	exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all env -i "${keep[@]}" HOME="$home" \
+	exec "${as_user[@]}" env -i "${keep[@]}" HOME="$home" \
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
 		GOFLAGS="${GOFLAGS-} -modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
 ) || status=$?
