@@ -32,7 +32,8 @@ func TestCheck(t *testing.T) {
 		target = "test"
 	}
 	// -Oline keeps the results of each program together.
-	run(t, fdtest.Program(t, "make"), "-C", "../../csrc", "--keep-going", "--no-print-directory", "CC="+compiler, "-j2", "-Oline", target)
+	run(t, fdtest.Program(t, "make"), "-C", "../../csrc", "-k", "-j2", "-Oline", "--no-print-directory",
+		"CC="+compiler, target)
 }
 
 // run runs a command that prints streams of TAP.

@@ -68,7 +68,8 @@ func toys(t *testing.T, args ...string) string {
 
 // ends returns how the tests ended, in the order in which they did, and the first line that each of them logged.
 func ends(out string) (lines []string) {
-	ended, log, logged := regexp.MustCompile(`^ *--- (\w+): TestToys/?(\S*) `), regexp.MustCompile(`    run\.go:\d+:( .*)`), ""
+	ended, log := regexp.MustCompile(`^ *--- (\w+): TestToys/?(\S*) `), regexp.MustCompile(`    run\.go:\d+:( .*)`)
+	logged := ""
 	for part := range strings.SplitSeq(out, "\x16") {
 		if m := ended.FindStringSubmatch(part); m != nil {
 			lines = append(lines, strings.TrimSpace(m[1]+" "+m[2]+logged))
@@ -99,8 +100,9 @@ func TestRun(t *testing.T) {
 			"SKIP it_without_milk_second no milk",
 			"FAIL",
 		}},
-		"-run":               {[]string{"-test.run=TestToys/it (passes|ordered second)"}, []string{passes, second, "FAIL"}},
-		"-skip":              {[]string{name, "-test.skip=TestToys/it (fails|pan|is|needs|ordered f|exits|without)"}, []string{passes, second, "FAIL"}},
+		"-run": {[]string{"-test.run=TestToys/it (passes|ordered second)"}, []string{passes, second, "FAIL"}},
+		"-skip": {[]string{name, "-test.skip=TestToys/it (fails|pan|is|needs|ordered f|exits|without)"},
+			[]string{passes, second, "FAIL"}},
 		"-failfast":          {[]string{name, "-test.failfast"}, []string{passes, first, "FAIL"}},
 		"a dry run":          {[]string{name, "-ginkgo.dry-run"}, []string{"SKIP  no spec ran"}},
 		"no spec for -run":   {[]string{name + "/none"}, []string{"FAIL"}},
@@ -113,14 +115,14 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A spec that ends its process is the last test that has begun. What Ginkgo prints about a spec belongs to its test, but
-// not what it prints about the suite.
+// A spec that ends its process is the last test that has begun. What Ginkgo prints about a spec belongs to its test,
+// but not what it prints about the suite.
 func TestOutput(t *testing.T) {
 	_, exits, _ := strings.Cut(toys(t, "-test.run=^TestToys$/exits"), "=== RUN   TestToys/")
 	_, panics, _ := strings.Cut(toys(t, "-test.run=^TestToys$/panics"), "=== RUN   TestToys/it_panics\n")
 	panics, end, _ := strings.Cut(panics, "\x16")
-	if exits != "it_exits\n" || !strings.Contains(panics, "[PANICKED] Test Panicked") || strings.Contains(panics, "at the end") ||
-		!strings.Contains(end, "[FAILED] at the end") {
+	if exits != "it_exits\n" || !strings.Contains(panics, "[PANICKED] Test Panicked") ||
+		strings.Contains(panics, "at the end") || !strings.Contains(end, "[FAILED] at the end") {
 		t.Errorf("%q, %q, %q", exits, panics, end)
 	}
 }
@@ -131,7 +133,8 @@ func TestAgain(t *testing.T) {
 	cmd := exec.Command("sh", "-c", os.Args[0]+" -test.v -test.run "+pattern)
 	cmd.Env = append(os.Environ(), toysVariable+"=1")
 	out, _ := cmd.CombinedOutput()
-	if n := strings.Count(string(out), "=== RUN   TestToys/it_"); n != 1 || !strings.Contains(string(out), "FAIL: TestToys/it_fails_on_it's_[a]_$(b)/c#01 ") {
+	n, failed := strings.Count(string(out), "=== RUN   TestToys/it_"), "FAIL: TestToys/it_fails_on_it's_[a]_$(b)/c#01 "
+	if n != 1 || !strings.Contains(string(out), failed) {
 		t.Errorf("%s runs %d specs:\n%s", pattern, n, out)
 	}
 }

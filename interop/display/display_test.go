@@ -81,7 +81,8 @@ func TestPattern(t *testing.T) {
 			cmd := exec.Command("sh", "-c", os.Args[0]+" -test.v -test.run '"+Pattern(t.Name())+"'")
 			cmd.Env = append(os.Environ(), "SCM_TEST_AGAIN=1")
 			out, err := cmd.CombinedOutput()
-			if err != nil || strings.Count(string(out), "=== RUN ") != 2 || !strings.Contains(string(out), "PASS: "+t.Name()+" ") {
+			ran, passed := strings.Count(string(out), "=== RUN "), strings.Contains(string(out), "PASS: "+t.Name()+" ")
+			if err != nil || ran != 2 || !passed {
 				t.Errorf("%v, and %s did not run alone:\n%s", err, t.Name(), out)
 			}
 		})

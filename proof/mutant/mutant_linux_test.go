@@ -60,8 +60,8 @@ func TestRows(t *testing.T) {
 func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, passed int) {
 	t.Helper()
 	dir, path := target.Folder("../..", pkg)
-	cmd := exec.Command("go", "test", "-C", dir, "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-tags", tags, "-overlay", overlay, path,
-		"-run=^TestSuite$", fmt.Sprint("-ginkgo.dry-run=", dry))
+	cmd := exec.Command("go", "test", "-C", dir, "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-tags", tags,
+		"-overlay", overlay, path, "-run=^TestSuite$", fmt.Sprint("-ginkgo.dry-run=", dry))
 	for _, name := range names {
 		cmd.Args = append(cmd.Args, "-ginkgo.focus=scm over [a-z]+ "+regexp.QuoteMeta(name)+"$")
 	}
