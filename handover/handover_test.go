@@ -807,6 +807,32 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	}
 }
 
+// The service manager passes a socket that it has stored, and that of the unit. Nothing is lost when one of them is
+// closed, so nothing is logged, unless another socket has the same address.
+func TestDuplicatesOfASocketInUseAreNotLogged(t *testing.T) {
+	for _, c := range []struct {
+		network, families string
+		same              bool
+	}{{"tcp", "4", true}, {"udp", "46", true}, {"tcp", "4", false}} {
+		var log logged
+		a := start(t, Config{Logger: log.logger()}, socketPath(t))
+		port := freePort(t)
+		unit, _ := unitSocket(t, c.network, c.families, port)
+		stored := os.NewFile(uintptr(must(unix.FcntlInt(unit.Fd(), unix.F_DUPFD_CLOEXEC, 0))), "stored")
+		if !c.same {
+			_ = stored.Close()
+			stored, _ = unitSocket(t, c.network, c.families, port)
+		}
+		passes(a, "app.socket", unit)
+		passes(a, "web", stored)
+		bind(t, a, "web", c.network, fmt.Sprint(":", port))
+		ready(t, a)
+		if logs := log.has("WARN handover: closed received sockets")(); logs == c.same {
+			t.Errorf("%+v: %q", c, log.lines)
+		}
+	}
+}
+
 // If the table is full, that is why package net cannot open a received socket.
 func TestListenDoesNotBlameASocketForAFullTable(t *testing.T) {
 	full := os.NewSyscallError("socket", unix.EMFILE)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -152,11 +153,12 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 		return err
 	}
 	p.mu.Lock()
-	control, received := p.server.control, p.succession
+	control, received, used := p.server.control, p.succession, slices.Clone(p.server.offered)
 	p.succession = succession{}
 	p.mu.Unlock()
-	addresses := received.addresses()
-	if closed := received.release(); len(closed) > 0 {
+	closed, addresses := received.leftOver(used)
+	received.release()
+	if len(closed) > 0 {
 		p.logger.Warn("handover: closed received sockets that Listen, ListenPacket and File have not returned", "names", closed, "addresses", addresses)
 	}
 	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))

@@ -303,3 +303,13 @@ func withFD(conn syscall.Conn, f func(fd int) error) error {
 	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })
 	return err
 }
+
+// sameSocket reports whether two descriptors refer to the same socket.
+func sameSocket(a, b syscall.Conn) (same bool) {
+	_, _ = sys.Hold([]syscall.Conn{a, b}, func(fds []int) error {
+		id := sys.SocketID(fds[0])
+		same = id != sys.FileID{} && id == sys.SocketID(fds[1])
+		return nil
+	})
+	return same
+}

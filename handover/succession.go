@@ -38,33 +38,32 @@ func (s *succession) take(is func(*inherited) bool) (f *os.File) {
 	return f
 }
 
-// addresses returns the networks and addresses of the sockets that have not been used.
-func (s *succession) addresses() (list []string) {
+// leftOver returns the names of the sockets that have not been used, and their networks and addresses. It omits
+// duplicates of those in use: the service manager may have passed a socket of a unit from its store, too.
+func (s *succession) leftOver(used []offered) (names, addresses []string) {
 	for _, in := range s.inherited {
-		if in.isFile() {
+		if in.isFile() || slices.ContainsFunc(used, func(o offered) bool { return sameSocket(o.conn, in.file) }) {
 			continue
 		}
-		if at := in.bound(); at != nil {
-			list = append(list, at.Network()+" "+at.String())
-		} else {
-			list = append(list, "unknown") // not a socket of package net
+		at := "unknown" // not a socket of package net
+		if bound := in.bound(); bound != nil {
+			at = bound.Network() + " " + bound.String()
 		}
+		names, addresses = append(names, in.Name), append(addresses, at)
 	}
-	return list
+	return names, addresses
 }
 
-// release closes what has not been used, and returns the names of the sockets. The Process's mu must not be held,
-// because a file system may not respond.
-func (s *succession) release() (closed []string) {
+// release closes what has not been used. The Process's mu must not be held, because a file system may not respond.
+func (s *succession) release() {
 	_, _ = s.control.Close(), s.life.Close()
 	for _, in := range s.inherited {
 		if !in.isFile() {
-			closed = append(closed, in.Name)
+			s.unused = append(s.unused, in.Name)
 		}
 		_ = in.file.Close()
 	}
-	s.inherited, s.unused = nil, append(s.unused, closed...)
-	return closed
+	s.inherited = nil
 }
 
 // connect receives the predecessor's sockets, or listens at p.path.

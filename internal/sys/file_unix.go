@@ -22,6 +22,16 @@ func FileIDOf(info fs.FileInfo, err error) (id FileID) {
 	return id
 }
 
+// SocketID returns the device and inode of an open socket, which are the same for all its descriptors. For other files,
+// and where sockets have no inode, it returns zero.
+func SocketID(fd int) (id FileID) {
+	var st unix.Stat_t
+	if HasNetType(fd) && unix.Fstat(fd, &st) == nil && st.Ino != 0 { // for another file, fstat can wait
+		id = FileID{fmt.Sprint(st.Dev), fmt.Sprint(st.Ino)}
+	}
+	return id
+}
+
 // Opened returns only how a descriptor was opened: Access and Flags.
 func Opened(fd int) (File, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)

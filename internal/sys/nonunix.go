@@ -74,6 +74,8 @@ func TypeName(typ int) string            { return "type " + strconv.Itoa(typ) }
 func ProtocolName(int, int) string       { return "" }
 func FileIDOf(fs.FileInfo, error) FileID { return FileID{} }
 
+func SocketID(int) FileID { return FileID{} }
+
 const (
 	EINVAL       = unsupported("unsupported operation")
 	EMSGSIZE     = unsupported("unsupported operation")
