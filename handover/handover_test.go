@@ -1102,20 +1102,26 @@ func TestConfigUnixIsInvalid(t *testing.T) {
 // of a service manager.
 func TestModeThatCannotApply(t *testing.T) {
 	noLeak(t)
+	listen := new(net.ListenConfig).Listen
 	for _, c := range []struct {
 		network        string
-		listen         func(context.Context, string, string) (net.Listener, error)
+		before, listen func(context.Context, string, string) (net.Listener, error) // Config.Listen of each version
 		abstract, unit bool
 		want           string
 	}{
-		{"unix", new(net.ListenConfig).Listen, false, false, "has no effect on a socket of Config.Listen"},
-		{"unixpacket", new(net.ListenConfig).Listen, false, false, "has no effect on a socket of Config.Listen"},
-		{"unixgram", new(net.ListenConfig).Listen, false, false, ""}, // ListenPacket does not use Config.Listen
-		{"unix", new(net.ListenConfig).Listen, false, true, ""},
-		{"unix", nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
-		{"unixgram", nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
-		{"unix", nil, true, true, ""},
-		{"unix", nil, false, false, ""},
+		{"unix", nil, listen, false, false, "has no effect on a socket of Config.Listen"},
+		{"unix", listen, listen, false, false, "has no effect on a socket of Config.Listen"},
+		{"unixpacket", nil, listen, false, false, "has no effect on a socket of Config.Listen"},
+		{"unixgram", nil, listen, false, false, ""}, // ListenPacket does not use Config.Listen
+		{"unix", nil, listen, false, true, ""},
+		{"unix", nil, listen, true, false, "has no effect on a socket of Config.Listen"},
+		{"unix", listen, listen, true, false, "has no effect on a socket of Config.Listen"},
+		{"unix", nil, nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
+		{"unix", listen, nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
+		{"unixgram", nil, nil, true, false, "cannot set the mode 0600 of Config.Unix for the abstract name"},
+		{"unix", nil, nil, true, true, ""},
+		{"unix", nil, nil, false, false, ""},
+		{"unix", listen, nil, false, false, ""},
 	} {
 		listens := func(p *Process) error {
 			address := p.path + ".web"
@@ -1141,7 +1147,7 @@ func TestModeThatCannotApply(t *testing.T) {
 			return err
 		}
 		config := Config{Unix: scm.Config{Mode: 0o600}, Listen: c.listen}
-		a := start(t, Config{}, socketPath(t))
+		a := start(t, Config{Listen: c.before}, socketPath(t))
 		if err := listens(a); err != nil {
 			t.Fatal(err)
 		}

@@ -241,7 +241,7 @@ func (p *Process) reopen(l net.Listener, want socket) (made netSocket, have sock
 		return nil, want, err
 	}
 	defer func() { _ = f.Close() }()
-	want.Created = samePath(l.Addr().String(), want.path()) // otherwise, only Config.Listen knows the file
+	want.Created = samePath(l.Addr().String(), string(want.Address)) // otherwise, only Config.Listen knows the file
 	want.FileID = sys.FileIDOf(os.Lstat(want.path()))
 	made, err = open(f, want, false, p.config.Unix, false)
 	if ok && err == nil {
