@@ -163,9 +163,10 @@ type Config struct {
 	//
 	// With Unix.NoFiles, the kernel rejects descriptors for a received socket as soon as the predecessor can no longer
 	// continue: when Ready returns or, if the predecessor notifies a service manager, soon after. Until then, this
-	// process rejects them itself. Later versions inherit this. To receive descriptors again, they can call
-	// [scm.PassRights] after Ready. A program that itself calls NewListener with NoFiles must also do so after Ready,
-	// because it changes the socket at once.
+	// process rejects them itself. Later versions inherit this. To receive descriptors again, a version leaves NoFiles
+	// unset and calls [scm.PassRights] after Ready. With NoFiles set, this process would undo that call once the service
+	// manager has answered the predecessor. A program that itself calls NewListener with NoFiles must also do so after
+	// Ready, because it changes the socket at once.
 	Unix scm.Config
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for example to set

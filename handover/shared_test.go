@@ -283,6 +283,30 @@ func TestNoFiles(t *testing.T) {
 	}
 }
 
+// A version without NoFiles receives descriptors again as soon as it has called PassRights, even if the service manager
+// does not know it yet.
+func TestPassRightsAfterReady(t *testing.T) {
+	if !hasPassRights() {
+		t.Skip(noPassRights)
+	}
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	a := start(t, Config{Unix: scm.Config{NoFiles: true}}, socketPath(t))
+	listen(t, a, "web", "unix", a.path+".web")
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	web := listen(t, b, "web", "unix", a.path+".web").(*scm.Listener)
+	ready(t, b)
+	err := withFD(web, func(fd int) error { return scm.PassRights(fd, true) })
+	close(m.hold)
+	<-b.server.isMain
+	client := must(scm.Dial(patient(t), "unix", a.path+".web"))
+	defer client.Close()
+	if _, rejected := client.WriteFiles([]byte("x"), os.Stdin); rejected != nil {
+		t.Error(err, rejected)
+	}
+}
+
 // denyOptions makes setsockopt(2) fail in this thread, as for an option that the kernel does not have.
 func denyOptions() {
 	filter := []unix.SockFilter{
