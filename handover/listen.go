@@ -258,8 +258,9 @@ func (p *Process) explain(want socket, err error) error {
 		return err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, in := range p.succession.inherited {
+	received := slices.Clone(p.succession.inherited)
+	p.mu.Unlock() // the file system of a path may not respond
+	for _, in := range received {
 		if in.Name == want.Name && !in.passed && in.bound() == nil {
 			return fmt.Errorf("package net cannot open the received socket or file %q, so call File to get it: %w", in.Name, err)
 		}
@@ -271,11 +272,14 @@ func (p *Process) explain(want socket, err error) error {
 		err = fmt.Errorf("%w: %w", p.notPassed, err)
 	}
 	_, port, _ := net.SplitHostPort(string(want.Address))
-	for _, in := range p.succession.inherited {
+	for _, in := range received {
 		if in.isFile() { // package net would set O_NONBLOCK, for the predecessor too
 			continue
 		}
 		bound := in.bound()
+		if path := want.path(); path != "" && bound != nil && bound.Network() != want.Network && samePath(bound.String(), path) {
+			return fmt.Errorf("the received socket %q, %s, is a %s socket, not %s: %w", in.Name, bound, bound.Network(), want.Network, err)
+		}
 		if a, ok := bound.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
 			if bound.Network() == "tcp" && !mayListen(in.file) {
 				return fmt.Errorf("the received socket %q, %s, is not listening: %w", in.Name, bound, err)

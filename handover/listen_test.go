@@ -131,6 +131,30 @@ func TestListenSaysWhyAReceivedSocketIsNotUsed(t *testing.T) {
 	wantError(t, err, `the received socket "web", `+address+", is not listening")
 }
 
+// A received Unix socket of another type has the path, and the error names it.
+func TestListenSaysThatAReceivedSocketHasAnotherType(t *testing.T) {
+	noLeak(t)
+	for _, c := range []struct{ received, wanted string }{
+		{"unixpacket", "unix"}, {"unix", "unixpacket"}, {"unixgram", "unix"}, {"unix", "unixgram"},
+	} {
+		a := start(t, Config{}, socketPath(t))
+		path := a.path + ".web"
+		made, _, _ := bind(t, a, "web", c.received, path)
+		unit := start(t, Config{}, socketPath(t))
+		passes(unit, "unit", must(made.(interface{ File() (*os.File, error) }).File()))
+		ready(t, a)
+		for name, p := range map[string]*Process{"unit": unit, "web": start(t, Config{}, a.path)} {
+			var err error
+			if c.wanted == "unixgram" {
+				_, err = p.ListenPacket(patient(t), "web", c.wanted, path)
+			} else {
+				_, err = p.Listen(patient(t), "web", c.wanted, path)
+			}
+			wantError(t, err, fmt.Sprintf("the received socket %q, %s, is a %s socket, not %s: ", name, path, c.received, c.wanted))
+		}
+	}
+}
+
 // The program decides whether a socket's file stays, in each process. It cannot remove what another process needs.
 func TestSetUnlinkOnClose(t *testing.T) {
 	type owner interface {
