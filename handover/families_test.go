@@ -167,6 +167,21 @@ func TestListenTakesASocketThatServesTheAddress(t *testing.T) {
 	}
 }
 
+// A unit's socket for IPv6 only is not the reason why a port is in use for IPv4, and the reverse.
+func TestListenDoesNotBlameASocketOfTheOtherFamily(t *testing.T) {
+	needsIPv6(t)
+	for received, network := range map[string]string{"6": "tcp4", "4": "tcp6"} {
+		port := freePort(t)
+		p, address := start(t, Config{}, socketPath(t)), fmt.Sprint(":", port)
+		f, _ := unitSocket(t, "tcp", received, port)
+		passes(p, "web", f)
+		l := must(net.Listen(network, address))
+		_, err := p.Listen(patient(t), "web", network, address)
+		wantError(t, err, "no predecessor was waiting")
+		_ = l.Close()
+	}
+}
+
 // testUnit lets a Process listen with the name "web", and with the port of a unit's sockets or any port. want is the
 // index of the socket that it takes, or -1 if it creates one.
 func testUnit(t *testing.T, sockets, names []string, network, host string, anyPort bool, want int) {

@@ -273,7 +273,9 @@ func (p *Process) explain(want socket, err error) error {
 	}
 	_, port, _ := net.SplitHostPort(string(want.Address))
 	for _, in := range received {
-		if in.isFile() { // package net would set O_NONBLOCK, for the predecessor too
+		// Package net would set O_NONBLOCK in a file, for the predecessor too. A socket for the other version of IP only
+		// is not the cause.
+		if in.isFile() || in.fit(socket{Network: want.Network}) == 0 {
 			continue
 		}
 		bound := in.bound()
