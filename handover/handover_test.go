@@ -795,13 +795,15 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	if flags := must(unix.FcntlInt(uintptr(shared), unix.F_GETFL, 0)); flags&unix.O_NONBLOCK != 0 {
 		t.Error("Listen has set O_NONBLOCK in a file that is no socket")
 	}
+	passes(a, "fifo", os.NewFile(uintptr(must(unix.FcntlInt(uintptr(shared), unix.F_DUPFD_CLOEXEC, 0))), "fifo"))
+	passes(a, "netlink", os.NewFile(uintptr(must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))), "netlink"))
 	ready(t, a) // closes the first socket
 	if conn, err := net.Dial("tcp", addresses[0]); err == nil {
 		t.Error("a socket that was not used is open")
 		_ = conn.Close()
 	}
-	want := "WARN handover: closed received sockets that Listen, ListenPacket and File have not returned" +
-		" names=[web] addresses=[tcp " + addresses[0] + "] "
+	want := "WARN handover: closed received sockets or files that Listen, ListenPacket and File have not returned" +
+		" names=[web fifo netlink] addresses=[tcp " + addresses[0] + " not a socket unknown] "
 	if !log.has(want)() { // not the socket that Listen returned as "second"
 		t.Errorf("%q", log.lines)
 	}
@@ -830,6 +832,23 @@ func TestDuplicatesOfASocketInUseAreNotLogged(t *testing.T) {
 		if logs := log.has("WARN handover: closed received sockets")(); logs == c.same {
 			t.Errorf("%+v: %q", c, log.lines)
 		}
+	}
+}
+
+// A program can keep a socket that package net does not know.
+func TestDuplicatesOfAKeptSocketAreNotLogged(t *testing.T) {
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	fd := must(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0))
+	kept := os.NewFile(uintptr(fd), "kept")
+	defer kept.Close()
+	passes(a, "other", os.NewFile(uintptr(must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))), "other"))
+	if err := a.Keep("kept", kept); err != nil {
+		t.Error(err)
+	}
+	ready(t, a)
+	if log.has("closed received")() {
+		t.Errorf("%q", log.lines)
 	}
 }
 

@@ -159,7 +159,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	closed, addresses := received.leftOver(used)
 	received.release()
 	if len(closed) > 0 {
-		p.logger.Warn("handover: closed received sockets that Listen, ListenPacket and File have not returned", "names", closed, "addresses", addresses)
+		p.logger.Warn("handover: closed received sockets or files that Listen, ListenPacket and File have not returned", "names", closed, "addresses", addresses)
 	}
 	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if control != nil {

@@ -150,8 +150,7 @@ func (in *inherited) bound() net.Addr {
 	if known {
 		return at
 	}
-	isSocket := func(fd int) error { _, err := sys.Listening(fd); return err }
-	if withFD(in.file, isSocket) != nil { // package net would set O_NONBLOCK first, also for those who share the file
+	if !isSocket(in.file) { // package net would set O_NONBLOCK first, also for those who share the file
 		return nil
 	}
 	if l, err := hold(in.file, net.FileListener); err == nil {
@@ -307,6 +306,11 @@ func hold[T any](f *os.File, call func(*os.File) (T, error)) (made T, err error)
 func withFD(conn syscall.Conn, f func(fd int) error) error {
 	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })
 	return err
+}
+
+func isSocket(f *os.File) (is bool) {
+	_ = withFD(f, func(fd int) error { is = sys.IsSocket(fd); return nil })
+	return is
 }
 
 // sameSocket reports whether two descriptors refer to the same socket.

@@ -38,16 +38,19 @@ func (s *succession) take(is func(*inherited) bool) (f *os.File) {
 	return f
 }
 
-// leftOver returns the names of the sockets that have not been used, and their networks and addresses. It omits
-// duplicates of those in use: the service manager may have passed a socket of a unit from its store, too.
+// leftOver returns the names of the sockets that have not been used, and of the service manager's files, and their
+// networks and addresses. It omits duplicates of sockets in use: the service manager may have passed a socket of a unit
+// from its store, too.
 func (s *succession) leftOver(used []offered) (names, addresses []string) {
 	for _, in := range s.inherited {
 		if in.isFile() || slices.ContainsFunc(used, func(o offered) bool { return sameSocket(o.conn, in.file) }) {
 			continue
 		}
-		at := "unknown" // not a socket of package net
-		if bound := in.bound(); bound != nil {
+		at, bound := "unknown", in.bound() // package net does not know AF_VSOCK, for example
+		if bound != nil {
 			at = bound.Network() + " " + bound.String()
+		} else if !isSocket(in.file) {
+			at = "not a socket"
 		}
 		names, addresses = append(names, in.Name), append(addresses, at)
 	}

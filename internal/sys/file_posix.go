@@ -69,7 +69,4 @@ func Pollable(fd int) bool {
 
 // HasNetType reports whether a file is a socket. Package net itself rejects families that it does not
 // know.
-func HasNetType(fd int) bool {
-	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	return err == nil
-}
+func HasNetType(fd int) bool { return IsSocket(fd) }

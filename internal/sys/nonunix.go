@@ -30,6 +30,7 @@ func RecvWithForkLock(_ int32, flags int, receive func(flags int) error) error {
 
 func Network(int) (string, error)       { return "", errors.ErrUnsupported }
 func Listening(int) (bool, error)       { return false, errors.ErrUnsupported }
+func IsSocket(int) bool                 { return false }
 func OnlyIPv6(int) bool                 { return false }
 func Nonblock(int) (bool, error)        { return false, errors.ErrUnsupported }
 func SetNonblock(int, bool) error       { return errors.ErrUnsupported }

@@ -86,6 +86,12 @@ func Listening(fd int) (bool, error) {
 	return on != 0, os.NewSyscallError("getsockopt", socketError(fd, err))
 }
 
+// IsSocket reports whether fd is a socket of any family.
+func IsSocket(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
+}
+
 // OnlyIPv6 reports whether a socket accepts IPv6, but not IPv4.
 func OnlyIPv6(fd int) bool {
 	on, _ := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
