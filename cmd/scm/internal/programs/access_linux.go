@@ -76,7 +76,11 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 		if most.FDs%messages != 0 { // others may be in other tables, or closed
 			rate = fmt.Sprintf("%d per %d messages in one table", most.FDs, messages)
 		}
-		text += fmt.Sprintf(": %s, so that about %d messages reach its limit of %d", rate, free*messages/most.FDs, limit)
+		reach := "the next message reaches"
+		if n := free * messages / most.FDs; n > 1 {
+			reach = fmt.Sprintf("about %d messages reach", n)
+		}
+		text += fmt.Sprintf(": %s, so that %s its limit of %d", rate, reach, limit)
 	}
 	return text + "; who may connect: " + clients(t.address)
 }
@@ -89,6 +93,9 @@ func (h Holding) room() (limit, free int) {
 	}
 	return room(h.TID)
 }
+
+// inFullRing reports whether the descriptors are fixed files of an io_uring that has no free slot.
+func (h Holding) inFullRing() bool { return h.ring != nil && len(h.ring.Files) == h.ring.Size }
 
 // room returns the descriptor limit of a thread, and how many more descriptors it can open. The limit is -1 if the
 // kernel does not report it.

@@ -64,6 +64,8 @@ func TestExtentInSeveralTables(t *testing.T) {
 	pid := os.Getpid()
 	server := &target{server: &Server{pid: pid}, address: "@name"}
 	ring := &procfs.Ring{Size: 100, Files: make([]string, 10)}
+	almost := &procfs.Ring{Size: 8, Files: make([]string, 7)}
+	full := &procfs.Ring{Size: 8, Files: make([]string, 8)}
 	for _, c := range []struct {
 		list []Holding
 		want string
@@ -71,6 +73,8 @@ func TestExtentInSeveralTables(t *testing.T) {
 		{[]Holding{{FDs: 1, ring: ring}, {FDs: 2, ring: ring}},
 			": 2 per 3 messages in one table, so that about 135 messages reach its limit of 100"},
 		{[]Holding{{FDs: 4, ring: ring}}, ": 4 per 3 messages in one table, so that about 67 messages reach its limit of 100"},
+		{[]Holding{{FDs: 6, ring: almost}}, ": 2 per message, so that the next message reaches its limit of 8;"},
+		{[]Holding{{FDs: 6, ring: full}}, ": 2 per message, so that the next message reaches its limit of 8;"},
 		{[]Holding{{TID: -1, FDs: 3}}, "; who may connect: any"}, // a thread that has ended
 	} {
 		for i := range c.list {

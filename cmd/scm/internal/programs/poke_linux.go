@@ -411,7 +411,7 @@ func (p *poker) judgeKept(todo []*pokeTrial) error {
 		}
 	}
 	if len(kept) > 0 {
-		err = p.repeat(kept, held)
+		err = p.repeat(kept, held, true)
 	}
 	for i, t := range todo {
 		if (i > 0 || !p.fresh) && p.PID == 0 && t.unreceived() {
@@ -438,9 +438,12 @@ func (p *poker) held(sent []*pokeTrial) (map[*Marker][]Holding, error) {
 }
 
 // repeat sends items with a leak again, just as often. If the server then keeps no more, although it could, it stores a
-// limited number of descriptors, such as the last eight. The leak becomes a note.
-func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding) error {
+// limited number of descriptors, such as the last eight. The leak becomes a note. An io_uring that was not full before
+// can keep more once, so if it is full now, repeat sends them a last time.
+func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding, again bool) error {
+	before := map[*pokeTrial]int{}
 	for _, t := range kept {
+		before[t] = t.sent
 		f, err := p.sendAll(t)
 		switch {
 		case f != nil:
@@ -455,14 +458,23 @@ func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding) error {
 	if err != nil || p.failed(nil) != nil {
 		return err
 	}
+	var filled []*pokeTrial
 	for _, t := range kept {
-		// A connection, which is closed now, and what accepted it need space too.
-		full := func(h Holding) bool { _, free := h.room(); return free < t.fds+2 }
-		if n := Count(more[t.marker]); n <= Count(held[t.marker]) && !slices.ContainsFunc(more[t.marker], full) {
+		// A connection, which is closed now, and what accepted it need space too. A full ring needs none.
+		full := func(h Holding) bool { _, free := room(h.TID); return free < t.fds+2 }
+		n := Count(more[t.marker])
+		switch {
+		case slices.ContainsFunc(more[t.marker], full):
+		case n <= Count(held[t.marker]):
 			text := "the server keeps %d of %d descriptors, no more than of the first %d"
-			t.Notes = append(t.Notes, fmt.Sprintf(text, min(n, t.sent), t.sent, t.sent/2))
+			t.Notes = append(t.Notes, fmt.Sprintf(text, min(n, t.sent), t.sent, before[t]))
 			t.Findings, t.Output = nil, ""
+		case slices.ContainsFunc(more[t.marker], Holding.inFullRing):
+			filled = append(filled, t)
 		}
+	}
+	if again && len(filled) > 0 {
+		return p.repeat(filled, more, false)
 	}
 	return nil
 }

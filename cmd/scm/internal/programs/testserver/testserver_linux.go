@@ -49,6 +49,10 @@ var Faulty = []string{
 // it closes all but seven.
 const Cache = "cache"
 
+// RingCache is the mode of a server that stores only the last eight descriptors, as fixed files of an io_uring. A
+// descriptor that the kernel rejects also takes the place of another.
+const RingCache = "ring-cache"
+
 // NoFiles is the mode of a server for which the kernel rejects descriptors (Linux 6.16).
 const NoFiles = "no-files"
 
@@ -70,7 +74,7 @@ type server struct {
 	mode   string
 	apart  bool
 	listen int
-	stored chan int // the descriptors of the modes Cache and hoard, or the free slots of the mode ring
+	stored chan int // the descriptors of the modes Cache and hoard, or the next slots of the ring
 	ring   int
 }
 
@@ -111,11 +115,11 @@ func (s *server) run(typ, address string) (err error) {
 			return err
 		}
 	}
-	if s.mode == "ring" {
-		if s.ring, err = ringtest.New(RingSize); err != nil {
+	if size := map[string]int{"ring": RingSize, RingCache: 8}[s.mode]; size > 0 {
+		if s.ring, err = ringtest.New(size); err != nil {
 			return err
 		}
-		for slot := range RingSize {
+		for slot := range size {
 			s.stored <- slot
 		}
 	}
@@ -243,11 +247,15 @@ func (s *server) serve(c int) {
 	}
 }
 
-// inspect does what the mode ring and the modes with a crash do with a descriptor.
+// inspect does what the modes with a ring or a crash do with a descriptor.
 func (s *server) inspect(fds []int) {
 	for _, fd := range fds {
-		if fixed := int32(fd); s.mode == "ring" && len(s.stored) > 0 {
-			_ = ringtest.Put(s.ring, <-s.stored, &fixed) // the kernel rejects one with O_PATH
+		if fixed := int32(fd); s.ring > 0 && len(s.stored) > 0 {
+			slot := <-s.stored
+			_ = ringtest.Put(s.ring, slot, &fixed) // the kernel rejects one with O_PATH
+			if s.mode == RingCache {
+				s.stored <- slot
+			}
 		}
 		_, err := unix.Read(fd, make([]byte, 1))
 		if s.mode == "ebadf" && err == unix.EBADF {
