@@ -13,15 +13,17 @@ import (
 
 // A Ring is an io_uring. Its fixed files stay open after their descriptors have been closed.
 type Ring struct {
+	TID   int      // of a thread that uses the table with its own descriptor
 	FD    int      // its own descriptor
 	Size  int      // of the table of fixed files
 	Files []string // their names, as returned by ReadLink; older kernels show only the last element of a path
 }
 
-// Rings returns the io_urings in a descriptor table. One that has several descriptors is returned once, if kcmp(2) is
-// permitted. While a process uses a ring, the kernel does not show its fixed files. If that takes long, the error wraps
-// EBUSY. Rings does not see a ring whose own descriptor has been closed.
-func (t Table) Rings() (rings []Ring, err error) {
+// Rings returns the io_urings in a descriptor table, except those found before in other tables. One that has several
+// descriptors, also in several processes, is found once, if kcmp(2) is permitted. While a process uses a ring, the
+// kernel does not show its fixed files. If that takes long, the error wraps EBUSY. Rings does not see a ring whose own
+// descriptor has been closed.
+func (t Table) Rings(before ...Ring) (rings []Ring, err error) {
 	for _, fd := range slices.Sorted(maps.Keys(t.Files)) {
 		if !t.Files[fd].Anonymous() {
 			continue
@@ -30,10 +32,10 @@ func (t Table) Rings() (rings []Ring, err error) {
 			continue // an error means that it has been closed
 		}
 		known := func(r Ring) bool {
-			same, _ := Kcmp(t.TID, r.FD, t.TID, fd)
+			same, _ := Kcmp(r.TID, r.FD, t.TID, fd)
 			return same
 		}
-		if slices.ContainsFunc(rings, known) {
+		if slices.ContainsFunc(before, known) || slices.ContainsFunc(rings, known) {
 			continue
 		}
 		ring, err := readRing(t.TID, fd)
@@ -57,7 +59,7 @@ func readRing(tid, fd int) (Ring, error) {
 		ring, shown := parseRing(string(text))
 		// While a ring is in use, kernels before Linux 6.15 show its size, as if it were empty.
 		if len(ring.Files) > 0 || shown && (ring.Size == 0 || tries == 10) {
-			ring.FD = fd
+			ring.TID, ring.FD = tid, fd
 			return ring, nil
 		}
 		if tries == 1000 {

@@ -71,6 +71,7 @@ func (s *Server) Holdings(markers ...*Marker) (map[*Marker][]Holding, error) {
 		return nil, err
 	}
 	held := map[*Marker][]Holding{}
+	var found []procfs.Ring
 	for _, pid := range pids {
 		tables, err := procfs.Tables(pid)
 		if err := inspectError(pid, err); err != nil {
@@ -89,10 +90,11 @@ func (s *Server) Holdings(markers ...*Marker) (map[*Marker][]Holding, error) {
 			for m, n := range fds {
 				hold(m, table.TID, n, nil)
 			}
-			rings, err := table.Rings()
+			rings, err := table.Rings(found...)
 			if err := inspectError(pid, err); err != nil {
 				return nil, err
 			}
+			found = append(found, rings...)
 			for _, ring := range rings {
 				for _, m := range markers {
 					hold(m, table.TID, strings.Count(strings.Join(ring.Files, "\n"), m.name), &ring)

@@ -15,6 +15,7 @@ import (
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/ringtest"
 	"github.com/scm-rights/scm/interop/raw"
@@ -224,6 +225,33 @@ func TestHoldingsOfARing(t *testing.T) {
 	fdtest.Must(t, err)
 	if one, two := Count(held[fixed]), Count(held[other]); one != 3 || two != 2 { // with those of the marker
 		t.Errorf("got %d and %d descriptors, want 3 and 2: %+v", one, two, held)
+	}
+}
+
+// A ring that several processes have counts once.
+func TestHoldingsOfAnInheritedRing(t *testing.T) {
+	needRing(t)
+	self := os.Getpid()
+	if _, err := procfs.Kcmp(self, 0, self, 0); err != nil {
+		t.Skip("kcmp:", err)
+	}
+	ring, err := ringtest.New(1)
+	fdtest.Must(t, err)
+	file := os.NewFile(uintptr(ring), "ring")
+	defer file.Close()
+	m := marker(t)
+	put := int32(m.fd)
+	child := exec.CommandContext(t.Context(), "sleep", "1000")
+	child.ExtraFiles = []*os.File{file}
+	fdtest.Must(t, errors.Join(ringtest.Put(ring, 0, &put), child.Start()))
+	defer func() { _, _ = child.Process.Kill(), child.Wait() }()
+	attached, err := Attach(self)
+	fdtest.Must(t, err)
+	defer attached.Stop()
+	held, err := attached.Holdings(m)
+	fdtest.Must(t, err)
+	if n := Count(held[m]); n != 3 { // with those of the marker
+		t.Errorf("got %d descriptors, want 3: %+v", n, held)
 	}
 }
 
