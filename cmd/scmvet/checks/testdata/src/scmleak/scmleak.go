@@ -1368,3 +1368,13 @@ func (s *set) logAll(message *unix.SocketControlMessage) error {
 	s.log("%s: %v", "descriptors", fds)
 	return errBad // want `this return leaks the descriptors from line \d+`
 }
+
+// A method of an interface may close any arguments.
+func closeByMethod(c interface{ close(...any) }, message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	c.close(fds)
+	return errBad
+}
