@@ -118,49 +118,7 @@ func TestListenTakesASocketThatServesTheNetwork(t *testing.T) {
 						want = none
 					}
 					what := fmt.Sprintf("%s of %q %q, any port: %v", network, sockets, names, anyPort)
-					t.Run(what, func(t *testing.T) { testUnit(t, sockets, names, network, "", anyPort, want) })
-				}
-			}
-		}
-	}
-}
-
-// An unspecified address with a version of IP takes no socket that refuses its clients. A new socket at this address
-// would accept both versions, so without REUSEPORT it cannot be created.
-func TestListenTakesASocketThatServesTheAddress(t *testing.T) {
-	needsIPv6(t)
-	const none = -1
-	for unit, want := range map[string]map[string]int{ // which socket each address takes
-		"4":    {"0.0.0.0": 0, "[::]": none},
-		"6":    {"0.0.0.0": none, "[::]": 0},
-		"46":   {"0.0.0.0": 0, "[::]": 0},
-		"4 6":  {"0.0.0.0": 0, "[::]": 1},
-		"6 4":  {"0.0.0.0": 1, "[::]": 0},
-		"4 46": {"0.0.0.0": 0, "[::]": 1},
-		"46 4": {"0.0.0.0": 1, "[::]": 0},
-		"6 46": {"0.0.0.0": 1, "[::]": 1},
-		"46 6": {"0.0.0.0": 0, "[::]": 0},
-	} {
-		for _, network := range []string{"tcp", "udp"} {
-			for host, want := range want {
-				for _, name := range []string{"web", "other"} {
-					t.Run(fmt.Sprintf("%s %s of %q, named %s", network, host, unit, name), func(t *testing.T) {
-						sockets := strings.Fields(unit)
-						if want != none {
-							testUnit(t, sockets, []string{name, name}, network, host, false, want)
-							return
-						}
-						p, port := start(t, Config{}, socketPath(t)), freePort(t)
-						f, _ := unitSocket(t, network, unit, port)
-						passes(p, name, f)
-						var err error
-						if address := fmt.Sprint(host, ":", port); network == "tcp" {
-							_, err = p.Listen(patient(t), "web", network, address)
-						} else {
-							_, err = p.ListenPacket(patient(t), "web", network, address)
-						}
-						wantError(t, err, fmt.Sprintf("overlaps that of the received socket %q", name))
-					})
+					t.Run(what, func(t *testing.T) { testUnit(t, sockets, names, network, anyPort, want) })
 				}
 			}
 		}
@@ -184,11 +142,11 @@ func TestListenDoesNotBlameASocketOfTheOtherFamily(t *testing.T) {
 
 // testUnit lets a Process listen with the name "web", and with the port of a unit's sockets or any port. want is the
 // index of the socket that it takes, or -1 if it creates one.
-func testUnit(t *testing.T, sockets, names []string, network, host string, anyPort bool, want int) {
+func testUnit(t *testing.T, sockets, names []string, network string, anyPort bool, want int) {
 	port, families := freePort(t), network[3:]
-	address := fmt.Sprint(host, ":", port)
+	address := fmt.Sprint(":", port)
 	if anyPort {
-		address = host + ":0"
+		address = ":0"
 	}
 	a := start(t, Config{}, socketPath(t))
 	var inodes []uint64

@@ -26,11 +26,11 @@ import (
 // same too. Listen compares all strings before it resolves a name. If no socket matches, Listen creates one, with
 // Config.Listen if it is set. If that fails because a received socket uses the port, the error names that socket.
 //
-// The service manager may have sockets for IPv4 and for IPv6. A network that ends in 4, or an IPv4 address such as
-// 0.0.0.0, takes only one that accepts IPv4, and a network that ends in 6, or an IPv6 address, only one that accepts
-// IPv6. Listen prefers one that accepts exactly what a new socket would. So "tcp" with an address such as ":80" takes
-// one that accepts both or, if there is none, the first. Call File for a socket of the service manager that package net
-// cannot open. If it has the given name, the error of Listen tells you to.
+// The service manager may have sockets for IPv4 and for IPv6. A network that ends in 4 takes only one that accepts
+// IPv4, and a network that ends in 6 only one that accepts IPv6. Listen prefers one that accepts exactly what a new
+// socket would. So "tcp" takes one that accepts both or, if there is none, the first, even for the address 0.0.0.0:80,
+// which means the same as :80 to package net. Call File for a socket of the service manager that package net cannot
+// open. If it has the given name, the error of Listen tells you to.
 //
 // In every process, the listener is a [*net.TCPListener] or, for a Unix socket, a [*scm.Listener] with Config.Unix. A
 // socket cannot carry anything else to a successor, so each process wraps the result of Listen itself: for TLS, the
@@ -83,8 +83,8 @@ func (p *Process) obtain(ctx context.Context, want socket, packets bool) (made n
 	if err != nil {
 		return nil, err
 	}
-	received = slices.DeleteFunc(received, func(in *inherited) bool { return in.fit(want) == 0 })
-	slices.SortStableFunc(received, func(a, b *inherited) int { return b.fit(want) - a.fit(want) })
+	received = slices.DeleteFunc(received, func(in *inherited) bool { return in.fit(want.Network) == 0 })
+	slices.SortStableFunc(received, func(a, b *inherited) int { return b.fit(want.Network) - a.fit(want.Network) })
 	made, have, err := p.find(received, want, netip.AddrPort{}, packets)
 	if made == nil && err == nil && len(received) > 0 && !isUnix(want.Network) {
 		made, have, err = p.find(received, want, want.resolve(ctx), packets)
@@ -275,7 +275,7 @@ func (p *Process) explain(want socket, err error) error {
 	for _, in := range received {
 		// Package net would set O_NONBLOCK in a file, for the predecessor too. A socket for the other version of IP only
 		// is not the cause.
-		if in.isFile() || in.fit(socket{Network: want.Network}) == 0 {
+		if in.isFile() || in.fit(want.Network) == 0 {
 			continue
 		}
 		bound := in.bound()

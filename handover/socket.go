@@ -115,11 +115,10 @@ func (in *inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 	return ip == at.Addr()
 }
 
-// fit reports how well a socket of the service manager serves the clients of the wanted socket: 2 if it accepts the same
-// versions of IP as a new socket would, 1 if the network can use it, and 0 if it refuses clients of the network, or of
-// the version in the address. Package net ignores that version in "tcp" and "udp": a new socket at 0.0.0.0 accepts IPv6
-// too. For what a predecessor has passed, and for anything that is not an IP socket, fit returns 2.
-func (in *inherited) fit(want socket) int {
+// fit reports how well a socket of the service manager serves the clients of a network: 2 if it accepts the same
+// versions of IP as a new socket would, 1 if the network can use it, and 0 if it refuses clients of that network. For
+// what a predecessor has passed, and for anything that is not an IP socket, it returns 2.
+func (in *inherited) fit(network string) int {
 	if in.passed {
 		return 2
 	}
@@ -130,12 +129,8 @@ func (in *inherited) fit(want socket) int {
 	only6 := false
 	_ = withFD(in.file, func(fd int) error { only6 = sys.OnlyIPv6(fd); return nil })
 	v4, v6 := !only6, bound.AddrPort().Addr().Unmap().Is6()
-	want4, want6 := !strings.HasSuffix(want.Network, "6"), !strings.HasSuffix(want.Network, "4")
-	host, _, _ := net.SplitHostPort(string(want.Address))
-	ip, _ := netip.ParseAddr(host)
+	want4, want6 := !strings.HasSuffix(network, "6"), !strings.HasSuffix(network, "4")
 	switch {
-	case ip.Is4() && !v4, ip.Is6() && !ip.Is4In6() && !v6:
-		return 0
 	case v4 == want4 && v6 == want6:
 		return 2
 	case want4 && want6, want4 && v4, want6 && v6:
