@@ -146,7 +146,7 @@ func (t *tracker) passes(n *ast.CallExpr, arg ast.Node) (goesOn, isTaken bool) {
 		return false, true
 	}
 	fn := t.callee(n)
-	if t.TypesInfo.Types[n.Fun].IsType() || id(fn) == "append" {
+	if t.TypesInfo.Types[n.Fun].IsType() || slices.Contains(makers, id(fn)) {
 		return true, false
 	}
 	if s := t.summary(fn); len(s.Borrows) > 0 && s.Borrows[min(i, len(s.Borrows)-1)] {
@@ -164,7 +164,11 @@ func (t *tracker) passes(n *ast.CallExpr, arg ast.Node) (goesOn, isTaken bool) {
 	return false, !slices.Contains(borrowers, strings.TrimPrefix(id(f), "unix."))
 }
 
+// makers are functions whose result is made from their arguments.
+var makers = []string{"append", "fmt.Sprint", "fmt.Sprintf", "fmt.Sprintln"}
+
 // borrowers are system calls that leave a descriptor open, and other functions that only look.
 var borrowers = strings.Fields(`SetNonblock CloseOnExec Fstat Fstatfs FcntlInt Getsockname Getpeername GetsockoptInt GetsockoptUcred
 	SetsockoptInt Seek Ftruncate Fchmod Fchown Flock IoctlGetInt IoctlSetInt Bind Listen Connect Dup Dup2 Dup3 ParseUnixCredentials
-	Read Write Pread Pwrite Sendto Sendmsg SendmsgN Mmap Fsync Fchdir Setns UnixRights Fallocate PidfdSendSignal`)
+	Read Write Pread Pwrite Sendto Sendmsg SendmsgN Mmap Fsync Fchdir Setns UnixRights Fallocate PidfdSendSignal
+	errors.New`)

@@ -1378,3 +1378,24 @@ func closeByMethod(c interface{ close(...any) }, message *unix.SocketControlMess
 	c.close(fds)
 	return errBad
 }
+
+// A child may use a descriptor whose value is in its environment, but a text for a log or an error is only printed.
+func inEnvironment(message *unix.SocketControlMessage, child *os.ProcAttr) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	child.Env = append(child.Env, fmt.Sprintf("FD=%d", fds[0]))
+	_, err = os.StartProcess("child", nil, child)
+	return err
+}
+
+func inText(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprint("descriptors: ", fds)
+	fmt.Println(text)
+	return errors.New(fmt.Sprintf("got %d", fds)) // want `this return leaks the descriptors from line \d+`
+}
