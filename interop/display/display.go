@@ -92,8 +92,9 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 // reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }
 
-// Pattern returns a pattern for -run that selects only this test, such as TestA/b. In a shell, it needs apostrophes
-// around it, so it has a dot for each apostrophe of the name.
+// Pattern returns a pattern for -run that selects this test, such as TestA/b. In a shell, it needs apostrophes around
+// it, so it has a dot for each apostrophe of the name. If that is replaced by another character in the name of a second
+// test, the pattern selects both.
 func Pattern(test string) string {
 	return "^" + strings.NewReplacer("/", "$/^", "'", ".").Replace(regexp.QuoteMeta(test)) + "$"
 }
