@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -182,7 +181,6 @@ type batch struct {
 	peer     *scenario.Peer
 	expected *scenario.Expectations
 	cases    []scenario.Case
-	timeout  time.Duration // for each answer; 0 is the default
 	session  *interop.Session
 }
 
@@ -244,8 +242,7 @@ func (b *batch) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("partner %s did not start: %w", b.peer.Name, err)
 	}
-	options := interop.Options{Runner: self, Timeout: b.timeout, MaxHangs: interop.MaxHangs}
-	b.session, err = interop.Open(b.cases, b.expected, options)
+	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
 	if err == nil {
 		DeferCleanup(b.session.Close)
 	}
@@ -269,25 +266,6 @@ var _ = It("a partner whose build is broken fails its specs", func(ctx SpecConte
 var _ = It("an interrupt ends the start of a partner", func(ctx SpecContext) {
 	hangs, interrupted := scenario.Program("hangs", "sleep", "600"), canceled(ctx)
 	Expect((&batch{peer: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
-})
-
-var _ = It("a partner that never answers is asked in a few cases only", func(ctx SpecContext) {
-	hangs := scenario.Program("hangs", "sh", "-c", `while read verb rest; do
-		case $verb in
-		hello) echo ok name=hangs version=1 can=stream,dgram,seqpacket ;;
-		use | end) echo ok ;;
-		send | recv) exec sleep 600 ;;
-		*) echo unsupported ;;
-		esac
-	done`)
-	b := &batch{peer: hangs, expected: &failures, timeout: 300 * time.Millisecond}
-	b.cases = libcases.With(scenarios, underTest(inside.SCM()), hangs, peerNamed[scenario.RunnerName])
-	Expect(b.start(ctx)).To(Succeed())
-	var why []string
-	for _, c := range b.cases[:12] {
-		why = append(why, b.session.Run(ctx, c).Why)
-	}
-	Expect(why).To(ContainElement(HavePrefix("5 cases in a row with the same peer, or 10 in all, hung because of hangs")))
 })
 
 func canceled(ctx context.Context) context.Context {

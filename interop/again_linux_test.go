@@ -80,7 +80,7 @@ func TestMaxHangs(t *testing.T) {
 		want  []scenario.Verdict // in the order in which the cases run: those of the same two peers one after the other
 	}{
 		"its other cases are not run": {silent, nil, 2, []scenario.Verdict{fail, fail, pass, none}},
-		"there is no limit":           {silent[:3], nil, 0, []scenario.Verdict{fail, fail, fail}},
+		"there is no limit":           {silent[:3], nil, -1, []scenario.Verdict{fail, fail, fail}},
 		"that is expected":            {silent[:3], x, 2, []scenario.Verdict{known, known, known}},
 		"it sends nothing in between": {alternating, nil, 2, []scenario.Verdict{fail, fail, none, none}},
 	} {

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,15 +12,16 @@ import (
 // A hangLimit counts the cases that hung, and decides which peers are given up. A case hangs because of the peer at
 // fault, whether that one did not answer or the other one waited for it in vain.
 type hangLimit struct {
-	max int // Options.MaxHangs
+	max int // 0 is no limit
 
 	mu    sync.Mutex
 	inRow map[[2]string]int // by a peer and the other one: the cases in a row that hung because of the peer
 	all   map[string]int    // by peer: the cases that hung because of it alone, or 2*max if it is given up
 }
 
+// newHangLimit returns the limit of Options.MaxHangs.
 func newHangLimit(most int) *hangLimit {
-	return &hangLimit{max: most, inRow: map[[2]string]int{}, all: map[string]int{}}
+	return &hangLimit{max: max(cmp.Or(most, 5), 0), inRow: map[[2]string]int{}, all: map[string]int{}}
 }
 
 // count counts the result of a case for its peers, if they were asked. If both may be at fault, it counts the case only

@@ -30,7 +30,8 @@ func TestHangLimit(t *testing.T) {
 		"it does not support all":   {2, "x!/y x/y:unsupported x!/y", ofX},
 		"expected":                  {2, "x?/y x?/y x?/y x?/y", ""},
 		"the runner and the kernel": {2, "runner!/x runner!/x kernel!/kernel kernel!/kernel", ""},
-		"no limit":                  {0, "x!/y x!/y x!/y x!/y", ""},
+		"no limit":                  {-1, "x!/y x!/y x!/y x!/y x!/y", ""},
+		"the usual limit":           {0, "x!/y x!/y x!/y x!/y x!/y", ofX},
 	} {
 		limit := newHangLimit(c.max)
 		for text := range strings.FieldsSeq(c.cases) {

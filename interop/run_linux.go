@@ -27,15 +27,12 @@ type Options struct {
 	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
 	Retries  int                   // how often an unexpected case is run again
 	FailFast bool                  // end the run at the first unexpected case
-	MaxHangs int                   // give up a peer because of which so many cases in a row hang, or twice as many in all; 0: never
+	MaxHangs int                   // give up a peer because of which so many cases in a row hang, or twice as many in all; 0 is 5, less is never
 	Runner   *scenario.Peer        // paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Observe  func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
-
-// MaxHangs is the usual value of Options.MaxHangs.
-const MaxHangs = 5
 
 // errFailFast is the cause of a run that Options.FailFast ended.
 var errFailFast = errors.New("the first case that is not as expected")

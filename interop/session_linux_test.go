@@ -157,16 +157,6 @@ func TestSessionCompletesResults(t *testing.T) {
 	}
 }
 
-// As in Run, a peer that does not answer is not asked for ever.
-func TestSessionCountsHangs(t *testing.T) {
-	s, plan := open(t, shellPeer(t, "use) ;;"), Options{Timeout: deadline, MaxHangs: 1})
-	for i, want := range []scenario.Verdict{scenario.Fail, scenario.NotRun} {
-		if r := s.Run(context.Background(), plan[i]); r.Verdict != want {
-			t.Errorf("case %d: got %+v, want %s", i, r, want)
-		}
-	}
-}
-
 // As in Run, all cases in which the runner takes a role show which peer is at fault.
 func TestBatchOfASession(t *testing.T) {
 	x, y, r := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}

@@ -248,9 +248,9 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if !slices.ContainsFunc(s.cases, func(c scenario.Case) bool { return c.Scenario.PassesFiles() }) {
 		return fmt.Errorf("no case that %s supports passes a descriptor", lib.Name)
 	}
-	options := interop.Options{Runner: runner, Timeout: timeout, MaxHangs: interop.MaxHangs}
+	options := interop.Options{Runner: runner, Timeout: timeout}
 	if s.update {
-		options.MaxHangs = 0
+		options.MaxHangs = -1
 	}
 	s.session, err = interop.Open(s.cases, x, options)
 	if err == nil {

@@ -277,7 +277,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	}
 	count, stopProgress := newProgress(os.Stderr, p)
 	options := o.Options
-	options.Runner, options.MaxHangs = p.runner, interop.MaxHangs
+	options.Runner = p.runner
 	if o.trace {
 		options.Recorder = recordPeer
 	}
