@@ -143,6 +143,9 @@ func load() error {
 	if strangersErr != nil {
 		return strangersErr // a filter for their names would select no spec
 	}
+	if allFailuresErr != nil {
+		return fmt.Errorf("%s: %w", allVariable, allFailuresErr)
+	}
 	all, list, err := libcases.Load()
 	if err != nil {
 		return err
@@ -294,7 +297,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 		`SCM_EXPECT: "FILE:" begins or ends with a colon, or has two in a row: a file name is missing there`),
 	Entry("there is no file of expected failures", expectVariable, "FILE.txt", "",
 		"SCM_EXPECT: open FILE.txt: no such file or directory (scm interop expect --update creates it)"),
-	Entry("a variable is neither true nor false", allVariable, "maybe", "", `SCM_ALL_FAILURES is "maybe", which is neither true nor false`),
+	Entry("a variable is neither true nor false", allVariable, "maybe", "", `SCM_ALL_FAILURES: strconv.ParseBool: parsing "maybe": invalid syntax`),
 	Entry("an expected failure has no reason", expectVariable, "FILE", "** cloexec@mine",
 		"SCM_EXPECT: FILE:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required"),
 )

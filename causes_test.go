@@ -38,19 +38,7 @@ import (
 const allVariable = "SCM_ALL_FAILURES"
 
 // allFailures is the value of allVariable.
-var allFailures, allFailuresErr = readBool(allVariable)
-
-func readBool(variable string) (bool, error) {
-	text := os.Getenv(variable)
-	if text == "" {
-		return false, nil
-	}
-	value, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, fmt.Errorf("%s is %q, which is neither true nor false", variable, text)
-	}
-	return value, nil
-}
+var allFailures, allFailuresErr = strconv.ParseBool(cmp.Or(os.Getenv(allVariable), "false"))
 
 func printsAll() bool {
 	_, reporter := GinkgoConfiguration()

@@ -3,7 +3,6 @@
 package scm_test
 
 import (
-	"errors"
 	"flag"
 	"os"
 	"slices"
@@ -28,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
-	if err := errors.Join(allFailuresErr, load()); err != nil {
+	if err := load(); err != nil {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
 	if !Run(t, "scm over "+scm.Backend, "catalogue") && !printsAll() {
