@@ -3,6 +3,7 @@
 package spectest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -41,7 +42,10 @@ var _ = os.Getenv(toysVariable) == "" || ginkgo.Describe("it", func() {
 })
 
 var _ = os.Getenv(toysVariable) == "" || ginkgo.BeforeSuite(func() {
-	ginkgo.DeferCleanup(func() { ginkgo.Fail("at the end") })
+	ginkgo.DeferCleanup(func() {
+		fmt.Println("cleaning up")
+		ginkgo.Fail("at the end")
+	})
 })
 
 func TestToys(t *testing.T) {
@@ -124,6 +128,11 @@ func TestOutput(t *testing.T) {
 	if exits != "it_exits\n" || !strings.Contains(panics, "[PANICKED] Test Panicked") ||
 		strings.Contains(panics, "at the end") || !strings.Contains(end, "[FAILED] at the end") {
 		t.Errorf("%q, %q, %q", exits, panics, end)
+	}
+	// The last test ends before the suite cleans up, which may look for goroutines.
+	out := toys(t, "-test.run=^TestToys$/without milk second")
+	if _, after, cleans := strings.Cut(out, "cleaning up\n"); !cleans || strings.Contains(after, "TestToys/") {
+		t.Errorf("after the suite has begun to clean up: %q", after)
 	}
 }
 

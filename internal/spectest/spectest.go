@@ -19,6 +19,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // Hang is how long a call of a spec may take before it counts as hung.
@@ -47,12 +48,7 @@ func Second[T any](_ T, err error) error        { return err }
 func Third[T, U any](_ T, _ U, err error) error { return err }
 
 // Count returns a number and what it counts, such as "1 byte" or "2 bytes".
-func Count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
+func Count(n int, what string) string { return display.Plural(n, what) }
 
 // UniqueName returns a name that no other spec or process has.
 func UniqueName() string {
