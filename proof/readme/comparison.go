@@ -220,11 +220,3 @@ func of(texts ...string) (list patterns) {
 func (list patterns) match(name string) bool {
 	return slices.ContainsFunc(list, func(p expected.Pattern) bool { return p.Match(name) })
 }
-
-func (list patterns) String() string {
-	var texts []string
-	for _, p := range list {
-		texts = append(texts, p.String())
-	}
-	return quoted(texts)
-}
