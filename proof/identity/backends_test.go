@@ -7,12 +7,16 @@ import (
 	"os"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
 // A run of difftest prints what it has compared, or what is missing.
 func TestRunDifftest(t *testing.T) {
+	bin := t.TempDir()
+	must.OK(os.Symlink(fdtest.Program(t, "cat"), bin+"/cat"))
+	t.Setenv("PATH", bin) // without the go command
 	for name, c := range map[string]struct {
 		prints  string
 		want    int
