@@ -1,46 +1,25 @@
-package interop_test
+package interop
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // Parts of transcripts.
 const (
-	head = "# What must hold.\n# Where that comes from.\non stream\n"
+	head = rule + "on stream\n"
 	send = "A> send payload=00 fds=a\nA< ok n=1\n"
 	recv = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 	lost = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=- flags=ctrunc\n"
 	ends = "A> end\nA< ok\n"
 )
 
-func parse(t *testing.T, text string) *scenario.Scenario {
-	t.Helper()
-	s, err := scenario.Parse("group/id", []byte(head+text))
-	fdtest.Must(t, err)
-	return s
-}
-
-func outcome(r scenario.Result) string {
-	text := string(r.Verdict)
-	if r.Why != "" {
-		text += ": " + r.Why
-	}
-	for _, f := range r.Findings {
-		text += ": " + f.String()
-	}
-	return text
-}
-
 // Each verb of the runner accepts a correct case and fails a wrong one.
 func TestRunnerVerbs(t *testing.T) {
-	p, self := faulty(t, ""), runner(t)
-	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
+	p, self := probed(t, ""), runner(t)
 	const file, pipe = "files a=file\n", "files a=pipe-w\n"
 	for _, c := range []struct {
 		name, text string
@@ -62,15 +41,15 @@ func TestRunnerVerbs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			// The second case checks that the first has no effect on later cases of the pair.
 			list := []scenario.Case{
-				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
-				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
+				{Scenario: mustParse(t, head+c.text), Type: "stream", A: c.a, B: c.b},
+				{Scenario: mustParse(t, head+"files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
 					"B< ok n=1 payload=00 fds=a,b\nR> pos B a=0\n"), Type: "stream", A: c.a, B: c.b},
 			}
 			timeout := time.Duration(0)
 			if strings.HasPrefix(c.name, "no eof") {
 				timeout = 300 * time.Millisecond
 			}
-			results := runCases(t, list, timeout)
+			results := runClean(t, list, timeout)
 			if got := outcome(results[0]); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
@@ -89,11 +68,8 @@ func TestPendingPackets(t *testing.T) {
 		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: sent B something to receive, and nothing should have been sent"},
 		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: sent B something to receive, and nothing should have been sent"},
 	} {
-		s, err := scenario.Parse("group/id", []byte(strings.Replace(head, "stream", "seqpacket", 1)+c.text))
-		if err != nil {
-			t.Fatalf("%q: %v", c.text, err)
-		}
-		if got := outcome(runCases(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
+		s := mustParse(t, rule+"on seqpacket\n"+c.text)
+		if got := outcome(runClean(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
 			t.Errorf("%s: got %s\nwant %s", c.text, got, c.want)
 		}
 	}
@@ -105,6 +81,6 @@ func TestReusedFD(t *testing.T) {
 	self := runner(t)
 	const text = "files a=eventfd b@B=eventfd\n" + send + "R> drop a\nA> close fds=a\nA< ok\n" +
 		"B> send payload=01 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=01 fds=b\n" + recv
-	c := scenario.Case{Scenario: parse(t, text), Type: "stream", A: self, B: self}
-	wantPass(t, runCases(t, []scenario.Case{c}, 0)[0])
+	c := scenario.Case{Scenario: mustParse(t, head+text), Type: "stream", A: self, B: self}
+	wantPass(t, runClean(t, []scenario.Case{c}, 0)[0])
 }

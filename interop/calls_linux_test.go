@@ -1,4 +1,4 @@
-package interop_test
+package interop
 
 import (
 	"fmt"
@@ -19,10 +19,9 @@ import (
 // be the same for all of them.
 func kernel(t *testing.T, types, text string) string {
 	t.Helper()
-	s, err := scenario.Parse("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
-	fdtest.Must(t, err)
+	s := mustParse(t, rule+"on "+types+"\nplay kernel\n"+text)
 	all := ""
-	for i, r := range runCases(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
+	for i, r := range runClean(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
 		if got := maskNumbers(outcome(r)); i == 0 || got == all {
 			all = got
 		} else {
@@ -202,7 +201,7 @@ func TestNothingStaysOfACase(t *testing.T) {
 			list = append(list, scenario.Plan([]*scenario.Scenario{s}, nil, self)...)
 		}
 	}
-	for _, r := range runCases(t, list, 0) {
+	for _, r := range runClean(t, list, 0) {
 		if got := outcome(r); got != "pass" {
 			t.Errorf("%s: got %s, want pass\n%s", r.Name, got, strings.Join(r.Transcript, "\n"))
 		}
@@ -237,17 +236,15 @@ func TestUsers(t *testing.T) {
 	const text = "user A uid=64321 nofile=16\nfiles a=pipe-r\nR> setsockopt B passcred=1\nA> send payload=00 fds=a\nA< ok n=1\n" +
 		"B> recvmsg bytes=1 control=space(1)+creds\nB< ok n=1 payload=00 fds=a control=creds(A),rights*1\n" +
 		"A> send payload=00 fds=a*17\nA< ok n=1\nA> send payload=00 fds=a\nA< err ETOOMANYREFS\n"
-	s, err := scenario.Parse("group/id", []byte(head+"play sender\n"+text))
-	fdtest.Must(t, err)
-	p, self := faulty(t, ""), runner(t)
-	fdtest.Must(t, process.Probe(p, process.DefaultTimeout))
+	s := mustParse(t, head+"play sender\n"+text)
+	p, self := probed(t, ""), runner(t)
 	// Put the program where another user can run it.
 	copied := filepath.Join(t.TempDir(), "fake")
 	fdtest.Must(t, os.Link(p.Command[0], copied))
 	fdtest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(copied)), 0o755))
 	p.Command[0] = copied
-	after := parse(t, "files a=pipe-r\n"+send+recv)
-	for _, r := range runCases(t, []scenario.Case{
+	after := mustParse(t, head+"files a=pipe-r\n"+send+recv)
+	for _, r := range runClean(t, []scenario.Case{
 		{Scenario: s, Type: "stream", A: p, B: self},
 		{Scenario: after, Type: "stream", A: p, B: self},
 		{Scenario: s, Type: "stream", A: self, B: self},

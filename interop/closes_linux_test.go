@@ -47,7 +47,7 @@ func TestFileInTheQueueOfAClosedSocket(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	const queued = "A> send payload=00 fds=a\nA< ok n=1\nB> send payload=ff fds=-\nB< err EIO\n"
-	if got := outcome(runClosing(t, queued, declared+"never closes", scenario.RoleB, time.Hour)); got != "pass: " {
+	if got := outcome(runClosing(t, queued, declared+"never closes", scenario.RoleB, time.Hour)); got != "pass" {
 		t.Errorf("in the queue of an open socket: %s", got)
 	}
 }
@@ -55,7 +55,7 @@ func TestFileInTheQueueOfAClosedSocket(t *testing.T) {
 // The runner waits for a call whose failure may excuse a wrong answer of the other side, but not for one that sleeps.
 func TestFailureThatMayExcuse(t *testing.T) {
 	for text, want := range map[string]string{
-		"A>& send payload=ff fds=a\nB> recv bytes=2 fds=1\nB< ok n=2 payload=0001 fds=a\nA<& err EIO\n": "pass: ",
+		"A>& send payload=ff fds=a\nB> recv bytes=2 fds=1\nB< ok n=2 payload=0001 fds=a\nA<& err EIO\n": "pass",
 		"A>& recv bytes=1 fds=0\nB> recv bytes=1 fds=1 flags=dontwait\nB< ok n=0 payload=- fds=-\n" +
 			"A<& ok n=0 payload=- fds=-\n": "fail: answer@x: its partner answered \"err EAGAIN\"\n",
 	} {

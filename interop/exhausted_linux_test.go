@@ -57,9 +57,9 @@ func TestExhaustedIsOneCase(t *testing.T) {
 		restore()
 		var got []string
 		for _, r := range o.Results {
-			got = append(got, string(r.Verdict)+": "+r.Why)
+			got = append(got, outcome(r))
 		}
-		want := []string{"pass: ", c.want, "pass: "}
+		want := []string{"pass", c.want, "pass"}
 		if !slices.Equal(got, want) || o.Results[1].Broken {
 			t.Errorf("%v: got %q, want %q", c.errno, got, want)
 		}

@@ -1,4 +1,4 @@
-package interop_test
+package interop
 
 import (
 	"context"
@@ -18,7 +18,6 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
-	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/judge"
@@ -28,8 +27,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// buildDir is the directory of the faulty peer's program.
-var buildDir string
+// faultyProgram is the program of the faulty peer, and buildDir its directory, once buildFaulty has been called.
+var faultyProgram, buildDir string
 
 func TestMain(m *testing.M) {
 	process.Main()
@@ -43,38 +42,30 @@ func TestMain(m *testing.M) {
 }
 
 // buildFaulty builds the faulty peer's program once.
-var buildFaulty = sync.OnceValues(func() (program string, err error) {
+var buildFaulty = sync.OnceValue(func() (err error) {
 	if buildDir, err = os.MkdirTemp("", "scm-faulty peers-"); err != nil {
-		return "", err
+		return err
 	}
 	if buildDir, err = filepath.EvalSymlinks(buildDir); err != nil {
-		return "", err
+		return err
 	}
-	program = filepath.Join(buildDir, "faulty")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./peers/faulty")
+	faultyProgram = filepath.Join(buildDir, "faulty")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", faultyProgram, "./peers/faulty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return program, nil
+	return nil
 })
 
 // faulty returns the faulty peer with a fault, or without one.
 func faulty(t *testing.T, fault string) *scenario.Peer {
 	t.Helper()
-	program, err := buildFaulty()
-	fdtest.Must(t, err)
-	p := scenario.Program("faulty", program)
+	fdtest.Must(t, buildFaulty())
+	p := scenario.Program("faulty", faultyProgram)
 	if fault != "" {
 		p.Command = append(p.Command, "--fault", fault)
 	}
-	return p
-}
-
-func runner(t *testing.T) *scenario.Peer {
-	t.Helper()
-	p, err := process.Runner()
-	fdtest.Must(t, err)
 	return p
 }
 
@@ -96,11 +87,11 @@ func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Ca
 	return list
 }
 
-// runCases runs the cases, and checks that each has a result and that no descriptor or process is left.
+// runClean runs the cases, and checks that each has a result and that no descriptor or process is left.
 // A timeout of 0 means the default.
-func runCases(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
+func runClean(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	defer checkNothingLeft(t)()
+	checkNothingLeft(t)
 	return runUnchecked(t, list, timeout)
 }
 
@@ -135,7 +126,7 @@ func runSeparately(t *testing.T, list []scenario.Case, checks []scenario.Check, 
 // the log of a case again. Other runs may be in progress.
 func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout, Observe: func(r *judge.Log) {
+	o := Run(context.Background(), list, nil, Options{Jobs: 2, Timeout: timeout, Observe: func(r *judge.Log) {
 		if again := r.Judge(r.Setup.Case.Scenario); !reflect.DeepEqual(again, r.Found) {
 			t.Errorf("%s: judged again: %+v, not %+v", r.Setup.Case.Name(), again, r.Found)
 		}
@@ -144,36 +135,6 @@ func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []s
 		t.Errorf("%d results for %d cases", len(o.Results), len(list))
 	}
 	return o.Results
-}
-
-// checkNothingLeft returns a function that fails the test if a descriptor was opened since, or if a
-// process of the faulty peer is running.
-func checkNothingLeft(t *testing.T) func() {
-	before := fdtest.Take()
-	return func() {
-		t.Helper()
-		for _, left := range before.NewSince() {
-			t.Errorf("left open: %s", left)
-		}
-		program, err := buildFaulty()
-		fdtest.Must(t, err)
-		for _, pid := range processesOf(t, program) {
-			t.Errorf("left running: %s", pid)
-		}
-	}
-}
-
-// processesOf returns the PIDs of a program's processes.
-func processesOf(t *testing.T, program string) (pids []string) {
-	t.Helper()
-	links, err := filepath.Glob("/proc/[0-9]*/exe")
-	fdtest.Must(t, err)
-	for _, link := range links {
-		if exe, err := os.Readlink(link); err == nil && exe == program {
-			pids = append(pids, filepath.Base(filepath.Dir(link)))
-		}
-	}
-	return pids
 }
 
 func TestPeerWithoutFaultPasses(t *testing.T) {
@@ -197,7 +158,7 @@ func TestPeerWithoutFaultPasses(t *testing.T) {
 	}
 	list, left := splitByPrivilege(all)
 	absent := unavailableKinds()
-	for _, r := range runCases(t, list, 0) {
+	for _, r := range runClean(t, list, 0) {
 		switch {
 		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 			t.Logf("skip: %s: %s", r.Name, r.Why)
@@ -205,7 +166,7 @@ func TestPeerWithoutFaultPasses(t *testing.T) {
 			wantPass(t, r)
 		}
 	}
-	for _, r := range runCases(t, left, 0) {
+	for _, r := range runClean(t, left, 0) {
 		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() || r.Obstacle.Reason != scenario.ReasonRoot {
 			t.Errorf("%s: got %s, want unsupported: %s", r.Name, outcome(r), kinds.LacksRoot())
 		}
@@ -268,7 +229,7 @@ func TestStrictLibraryConforms(t *testing.T) {
 			if !repeat() {
 				list = oneTypeEach(list)
 			}
-			for _, r := range runCases(t, list, 0) {
+			for _, r := range runClean(t, list, 0) {
 				failed[r.Name] = failed[r.Name] || slices.ContainsFunc(r.Transcript, failure.MatchString)
 				switch {
 				case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
@@ -289,7 +250,7 @@ func TestStrictLibraryConforms(t *testing.T) {
 // A peer that closed its standard error before hello can receive a descriptor as 2.
 func TestPeerWithoutStandardError(t *testing.T) {
 	p := probed(t, "", "--no-stderr")
-	for _, r := range runCases(t, casesWith(t, p, "basics/**", "limits/counts-sweep"), 0) {
+	for _, r := range runClean(t, casesWith(t, p, "basics/**", "limits/counts-sweep"), 0) {
 		wantPass(t, r)
 	}
 }
@@ -302,7 +263,7 @@ func TestPeerWithoutFirstThread(t *testing.T) {
 	if !repeat() {
 		list = oneTypeEach(list)
 	}
-	for _, r := range runCases(t, list, 0) {
+	for _, r := range runClean(t, list, 0) {
 		wantPass(t, r)
 	}
 }
@@ -315,7 +276,7 @@ func TestTemporaryFolder(t *testing.T) {
 	for _, name := range []string{"relative", "with space", "with\nnewline"} {
 		fdtest.Must(t, os.Mkdir(name, 0o777))
 		t.Setenv("TMPDIR", name)
-		o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2})
+		o := Run(context.Background(), list, nil, Options{Jobs: 2})
 		if name != "relative" {
 			if o.Broken == nil || !strings.Contains(o.Broken.Error(), "TMPDIR") || len(o.Results) > 0 {
 				t.Errorf("TMPDIR=%q: got %v and %d results, want an error", name, o.Broken, len(o.Results))
@@ -358,7 +319,7 @@ type namedFault struct {
 // its default.
 func (f namedFault) timeout() time.Duration {
 	if f.Slow {
-		return deadline
+		return slowLimit
 	}
 	return 0
 }
@@ -374,8 +335,8 @@ func allFaults() (list []namedFault) {
 	return list
 }
 
-// deadline is the time limit of tests in which an answer or a pipe's end never arrives.
-const deadline = 400 * time.Millisecond
+// slowLimit is the time limit of faults with which an answer or a pipe's end never arrives.
+const slowLimit = 400 * time.Millisecond
 
 // faultsNamedBy returns the faults in a scenario's "Red:" line. The scenario fails with each of them.
 func faultsNamedBy(s *scenario.Scenario) []string {
@@ -454,7 +415,7 @@ func TestFaults(t *testing.T) {
 	runs := make([]faultRun, len(faults))
 	var waiting sync.WaitGroup
 	slots := make(chan bool, 4) // the slow faults wait for time limits, so run several at once
-	check := checkNothingLeft(t)
+	checkNothingLeft(t)
 	for i, fault := range faults {
 		p := probed(t, fault.name)
 		runs[i].list, runs[i].left = splitByPrivilege(casesOfFault(t, fault, p))
@@ -470,7 +431,6 @@ func TestFaults(t *testing.T) {
 		}()
 	}
 	waiting.Wait()
-	check()
 	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			list, left := runs[i].list, runs[i].left
@@ -511,19 +471,16 @@ func TestHolderOfEitherEnd(t *testing.T) {
 		{"park", "b", "[leak@faulty: b is still open somewhere after the end of the case]"},
 	} {
 		for _, kind := range []string{"pipe-r", "pipe-w"} {
-			s, err := scenario.Parse("group/id", []byte("# A rule.\n# a source\non stream\nplay receiver\n"+
+			s := mustParse(t, head+"play receiver\n"+
 				"files a="+kind+" b=end:a\nA> send payload=61 fds="+c.sent+"\nA< ok n=1\n"+
-				"B> recv bytes=16 fds=2\nB< ok n=1 payload=61 fds="+c.sent+"\n"))
-			if err != nil {
-				t.Fatalf("a scenario that sends %s of a pair %s: %v", c.sent, kind, err)
-			}
+				"B> recv bytes=16 fds=2\nB< ok n=1 payload=61 fds="+c.sent+"\n")
 			p := probed(t, c.fault)
 			timeout := process.DefaultTimeout
 			if c.fault != "" {
-				timeout = deadline
+				timeout = slowLimit
 			}
 			plan := scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t))
-			for _, r := range runCases(t, plan, timeout) {
+			for _, r := range runClean(t, plan, timeout) {
 				if got := fmt.Sprint(r.Findings); r.Case.B == p && got != c.want {
 					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s",
 						r.Name, c.fault, c.sent, kind, r.Verdict, got, c.want)
@@ -546,7 +503,7 @@ func TestStartingPeersLeaksNoSockets(t *testing.T) {
 		list = append(list, casesWith(t, dying, "basics/pass-one-fd/*/runner/faulty")...)
 		list = append(list, casesWith(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
-	for _, r := range runCases(t, list, 0) {
+	for _, r := range runClean(t, list, 0) {
 		if r.Case.A == steady {
 			wantPass(t, r)
 		}
@@ -571,7 +528,7 @@ func TestFaultOfAProcess(t *testing.T) {
 		list[1].Name = "right"
 		for _, jobs := range []int{1, 4} {
 			accused := map[string]int{}
-			o := interop.Run(context.Background(), scenario.Plan(scenarios, list, runner(t)), nil, interop.Options{Jobs: jobs, Runner: runner(t)})
+			o := Run(context.Background(), scenario.Plan(scenarios, list, runner(t)), nil, Options{Jobs: jobs, Runner: runner(t)})
 			for _, r := range o.Results {
 				for _, f := range r.Findings {
 					accused[f.Peer]++

@@ -1,4 +1,4 @@
-package interop_test
+package interop
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -58,7 +56,7 @@ B< \(no answer: the process ended\)
     ✗ crash: the peer ended in the middle of an answer, .*`},
 	} {
 		list := casesWith(t, probed(t, c.fault), c.name)
-		r := runCases(t, list, 0)[0]
+		r := runClean(t, list, 0)[0]
 		text := strings.Join(r.Facts, "\n")
 		if begin := "A> use sock="; r.Verdict != scenario.Fail || !strings.HasPrefix(text, begin) || !regexp.MustCompile(c.want).MatchString(text) {
 			t.Errorf("%s: %s\n%s\nwant\n%s", c.fault, r.Verdict, text, c.want)
@@ -79,7 +77,7 @@ B< \(no answer: the process ended\)
 // A case finds the pidfd that it leaks, and its facts do not mention those that earlier cases of the pair have leaked.
 func TestPidfdsOfEarlierCases(t *testing.T) {
 	list := casesWith(t, probed(t, "pidfd"), "credentials/ctrunc-pidfd-no-room/*/runner/faulty")
-	for _, r := range runCases(t, list, 0) {
+	for _, r := range runClean(t, list, 0) {
 		if r.Verdict == scenario.Unsupported {
 			t.Skip(r.Why)
 		}
@@ -95,11 +93,9 @@ func TestNoFactsAsExpected(t *testing.T) {
 		list := casesWith(t, probed(t, fault), "basics/pass-one-fd/stream/runner/faulty")
 		x := &scenario.Expectations{}
 		if fault != "" {
-			lines, err := scenario.ParseExpectations("file", []byte("** cloexec@faulty a known fault"))
-			fdtest.Must(t, err)
-			x.List = lines
+			x = expecting(t, "** cloexec@faulty a known fault")
 		}
-		r := interop.Run(context.Background(), list, x, interop.Options{}).Results[0]
+		r := Run(context.Background(), list, x, Options{}).Results[0]
 		if r.Verdict != want || r.Facts != nil {
 			t.Errorf("fault %q: got %s with the facts %q, want %s and none", fault, r.Verdict, r.Facts, want)
 		}

@@ -36,7 +36,7 @@ func TestChangeDuringOtherSteps(t *testing.T) {
 	for _, c := range []struct{ name, peer, text, want string }{
 		{"the runner sets another offset", "seeks", waits + "R> seek b=7\n" + receives, offset},
 		{"the runner sets the offset of what has other flags", "twists", waits + "R> seek a=7\n" + receives, flags},
-		{"nothing", "right", waits + "R> pending A\n" + receives + "R> seek a=7\nA> send payload=01 fds=-\nA< ok n=1\n", "pass: "},
+		{"nothing", "right", waits + "R> pending A\n" + receives + "R> seek a=7\nA> send payload=01 fds=-\nA< ok n=1\n", "pass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := testPeer(t, c.peer)

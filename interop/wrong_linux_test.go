@@ -52,7 +52,7 @@ func checkNothingLeft(t *testing.T) {
 	})
 }
 
-// children returns the processes that this one has started and not reaped.
+// children returns the processes that this one has started and not reaped, and all of the faulty peer.
 func children(t *testing.T) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -62,9 +62,10 @@ func children(t *testing.T) (pids []int) {
 		if err != nil {
 			continue // it has ended
 		}
+		exe, err := os.Readlink(filepath.Dir(name) + "/exe")
 		// The name, in brackets, may have spaces.
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if parent, _ := strconv.Atoi(fields[1]); parent == os.Getpid() {
+		if parent, _ := strconv.Atoi(fields[1]); parent == os.Getpid() || err == nil && exe == faultyProgram {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 			pids = append(pids, pid)
 		}
@@ -96,7 +97,9 @@ func findings(r scenario.Result) string {
 }
 
 // outcome returns the verdict, the reason and the findings.
-func outcome(r scenario.Result) string { return string(r.Verdict) + ": " + r.Why + findings(r) }
+func outcome(r scenario.Result) string {
+	return strings.TrimSuffix(string(r.Verdict)+": "+r.Why+findings(r), ": ")
+}
 
 func finding(t *testing.T, r scenario.Result) string {
 	t.Helper()
