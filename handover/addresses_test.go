@@ -26,9 +26,7 @@ func bind(t *testing.T, p *Process, name, network, address string) (l io.Closer,
 	t.Helper()
 	if network == "unixgram" || strings.HasPrefix(network, "udp") {
 		c, err := p.ListenPacket(patient(t), name, network, address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		l, at = c, c.LocalAddr()
 	} else {
@@ -92,9 +90,7 @@ func TestPathOfAUnitsSocketIsGone(t *testing.T) {
 			control, path := socketPath(t), filepath.Join(fdtest.ShortDir(t), "web")
 			made, _, _ := bind(t, start(t, Config{}, path+".unit"), "web", network, path)
 			f := must(made.(interface{ File() (*os.File, error) }).File())
-			if err := c.change(path); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, c.change(path))
 			for generation := range 2 {
 				var log logged
 				p := start(t, Config{Logger: log.logger()}, control)
@@ -130,9 +126,7 @@ func TestPathOfConfigListenIsNotGone(t *testing.T) {
 func TestPathsAreTheKernels(t *testing.T) {
 	root := must(filepath.EvalSymlinks(fdtest.ShortDir(t)))
 	up, in, link := root+"/up", root+"/up/in", root+"/link"
-	if err := errors.Join(os.MkdirAll(in, 0o700), os.Symlink(in, link), os.WriteFile(up+"/program", nil, 0o700)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(os.MkdirAll(in, 0o700), os.Symlink(in, link), os.WriteFile(up+"/program", nil, 0o700)))
 	t.Chdir(link) // sets $PWD
 	p := start(t, Config{PIDFile: "../pid"}, "../socket")
 	bind(t, p, "web", "unix", "../web")

@@ -19,24 +19,18 @@ func TestGenerations(t *testing.T) {
 	var l net.Listener
 	for range 3 {
 		p, err := handover.Start(ctx, path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer func() { _ = p.Close() }()
 		if l, err = p.Listen(ctx, "web", "unix", path+".web"); err == nil {
 			err = p.Ready(ctx)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		if predecessor != nil {
 			<-predecessor.Replaced()
 		}
 		predecessor = p
 		client, err := net.Dial("unix", path+".web")
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer func() { _ = client.Close() }()
 	}
 	for range 3 {

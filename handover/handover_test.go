@@ -137,18 +137,14 @@ func eventually(t *testing.T, what string, is func() bool) {
 func start(t *testing.T, config Config, path string) *Process {
 	t.Helper()
 	p, err := config.Start(patient(t), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	return p
 }
 
 func ready(t *testing.T, p *Process) {
 	t.Helper()
-	if err := p.Ready(patient(t)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, p.Ready(patient(t)))
 }
 
 // startReady starts the first Process at a new path, which serves.
@@ -162,9 +158,7 @@ func startReady(t *testing.T, config Config) *Process {
 func listen(t *testing.T, p *Process, name, network, address string) net.Listener {
 	t.Helper()
 	l, err := p.Listen(patient(t), name, network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -238,9 +232,7 @@ func play(t *testing.T, conn *scm.Conn) *script {
 func successorOf(t *testing.T, path string) *script {
 	t.Helper()
 	conn, err := scm.Dial(patient(t), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return play(t, conn)
 }
 
@@ -379,18 +371,14 @@ func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
 	defer packets.Close()
 	state := must(os.CreateTemp(t.TempDir(), "state"))
 	defer state.Close()
-	if err := a.Keep("state", state); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, a.Keep("state", state))
 	closed := listen(t, a, "closed", "tcp", "127.0.0.1:0")
 	closedAddress := closed.Addr().String()
 	_ = closed.Close()
 	for i := range 2 * batch {
 		f := must(os.Open("/dev/null"))
 		defer f.Close()
-		if err := a.Keep(fmt.Sprint("file", i), f); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, a.Keep(fmt.Sprint("file", i), f))
 	}
 	ready(t, a)
 
@@ -511,9 +499,7 @@ func TestReadySucceedsAfterGoing(t *testing.T) {
 		s.sends(message{Type: "go"})
 		s.gets("going")
 		cancel()
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, <-done)
 		_ = b.Close()
 	}
 }
@@ -524,9 +510,7 @@ func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	defer func() { deathTime = 5 * time.Second }()
 	for _, nonblock := range []bool{true, false} { // the pipe of a predecessor in another language is blocking
 		p := newPredecessor(t)
-		if err := scm.SetNonblock(p.life[0], nonblock); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, scm.SetNonblock(p.life[0], nonblock))
 		b, s := p.accepts(Config{})
 		s.close()
 		select {
@@ -547,9 +531,7 @@ func TestReadyAfterAPause(t *testing.T) {
 		p := newPredecessor(t)
 		b, s := p.accepts(Config{})
 		p.dies(s)
-		if err := b.Ready(patient(t)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, b.Ready(patient(t)))
 		_ = b.Close()
 	}
 }
@@ -1167,9 +1149,7 @@ func TestModeThatCannotApply(t *testing.T) {
 		}
 		config := Config{Unix: scm.Config{Mode: 0o600}, Listen: c.listen}
 		a := start(t, Config{Listen: c.before}, socketPath(t))
-		if err := listens(a); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, listens(a))
 		ready(t, a)
 		for _, p := range []*Process{start(t, config, socketPath(t)), start(t, config, a.path)} {
 			err := listens(p)
@@ -1217,9 +1197,7 @@ func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
 	noLeak(t)
 	dir := fdtest.ShortDir(t)
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := errors.Join(os.WriteFile(path("file"), nil, 0o600), os.Mkdir(path("directory"), 0o700), os.Symlink("nowhere", path("link"))); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, errors.Join(os.WriteFile(path("file"), nil, 0o600), os.Mkdir(path("directory"), 0o700), os.Symlink("nowhere", path("link"))))
 	for _, name := range []string{"file", "directory", "link"} {
 		ctx := patient(t)
 		if _, err := Start(ctx, path(name)); !errors.Is(err, scm.ErrInUse) || ctx.Err() != nil {
@@ -1239,9 +1217,7 @@ func TestStartWaitsForAProcess(t *testing.T) {
 	path := socketPath(t)
 	socket := must(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	defer scm.CloseFDs(socket)
-	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: path}); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Bind(socket, &unix.SockaddrUnix{Name: path}))
 	var binding logged
 	failed := make(chan error, 1)
 	ctx, cancel := context.WithCancel(patient(t))
@@ -1322,13 +1298,9 @@ func runPaused(args []string) {
 func command(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 	t.Helper()
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, out, os.Stderr
 	t.Cleanup(func() { closeFiles([]*os.File{r, w, in, out}) })
 	return cmd, w, bufio.NewScanner(in)
@@ -1347,9 +1319,7 @@ func TestUpgrade(t *testing.T) {
 	cmd, _, lines := command(t, reexec.Command("server", a.path))
 	wantError(t, a.Upgrade(patient(t), cmd), "before Ready")
 	ready(t, a)
-	if err := a.Upgrade(patient(t), cmd); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, a.Upgrade(patient(t), cmd))
 	defer cmd.Process.Kill()
 	if got := next(t, lines); !strings.HasPrefix(got, fmt.Sprint("serving ", cmd.Process.Pid)) {
 		t.Error(got)
@@ -1564,9 +1534,7 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 	a := startReady(t, Config{})
 	replaces(t, a)
 	cmd, in, _ := command(t, exec.Command("cat"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	exited := make(chan error, 1)
@@ -1575,9 +1543,7 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 		close(exited) // each await receives from it, too
 	}()
 	for range 100 {
-		if err := a.await(ctx, cmd, exited); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, a.await(ctx, cmd, exited))
 	}
 	_ = in.Close()
 	if err := <-exited; err != nil {
@@ -1604,27 +1570,21 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 			link := func(version string) {
 				t.Helper()
 				temporary := filepath.Join(dir, "new")
-				if err := errors.Join(os.Symlink(version, temporary), os.Rename(temporary, filepath.Join(dir, "current"))); err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, errors.Join(os.Symlink(version, temporary), os.Rename(temporary, filepath.Join(dir, "current"))))
 			}
 			link("v1")
 			cmd, _, lines := command(t, reexec.Command("server", socketPath(t), "/"))
 			cmd.Dir = dir
 			cmd.Path, cmd.Args[0] = in(c.dir)+"current", in(c.program)
 			cmd.Env = append(cmd.Env, "PATH="+in(c.inPath)+os.Getenv("PATH"))
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, cmd.Start())
 			waited := make(chan error, 1)
 			go func() { waited <- cmd.Wait() }()
 			pid := 0
 			for _, version := range []string{"v1", "v2", "v1"} {
 				link(version)
 				if pid != 0 {
-					if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-						t.Fatal(err)
-					}
+					fdtest.Must(t, syscall.Kill(pid, syscall.SIGHUP))
 				}
 				var program string
 				if _, err := fmt.Sscanf(next(t, lines), "serving %d %s", &pid, &program); err != nil || program != filepath.Join(dir, version) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -42,9 +43,7 @@ func TestCheck(t *testing.T) {
 func waits(t *testing.T, a *Process) (*peer, *script) {
 	t.Helper()
 	ours, theirs, err := scm.Pair("unix")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	p := newPeer(ours)
 	t.Cleanup(p.close)
 	a.enqueue(p)
@@ -105,9 +104,7 @@ func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 	size := 0
 	for range 3 {
 		n, err := s.conn.WriteFiles(make([]byte, 10_000), os.Stdin, os.Stdout)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		size += n
 	}
 	close(sent)
@@ -201,9 +198,7 @@ func TestHostileProcesses(t *testing.T) {
 		{"silent", 250}, {"silent", 250}, {"silent", 250}, {"silent", 250},
 	} {
 		cmd, in, lines := command(t, reexec.Command("hostile", a.path, c.kind, fmt.Sprint(c.connections)))
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, cmd.Start())
 		defer func() {
 			_ = in.Close()
 			if err := cmd.Wait(); err != nil { // it has lived until now

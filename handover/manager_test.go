@@ -192,9 +192,7 @@ func TestHasExitedWithoutPIDFD(t *testing.T) {
 		t.Error("this process has exited")
 	}
 	cmd := exec.Command("sleep", "inf")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	pid := cmd.Process.Pid
 	_ = cmd.Process.Kill()
 	eventually(t, "a process that was killed has exited", func() bool { return hasExited(-1, pid) })
@@ -249,9 +247,7 @@ func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
 	moved := listen(t, a, "moved", "tcp", "127.0.0.1:0")
 	name := filepath.Join(fdtest.ShortDir(t), "unix")
 	local := listen(t, a, "local", "unix", name)
-	if err := a.Keep("file", os.Stdin); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, a.Keep("file", os.Stdin))
 	ready(t, a)
 	m.gets("READY=1",
 		"FDSTORE=1 FDNAME=web "+port(web),
@@ -309,9 +305,7 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	m.gets("READY=1")
 	cmd := reexec.Command("web", p.path, "waits=yes", "timeout=1ms")
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	upgraded := upgrades(patient(t), t, p, cmd)
 	const reason = "the successor was not ready after 1ms"
 	eventually(t, "the predecessor does not wait any longer", log.has(reason))
@@ -371,9 +365,7 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 		{[]string{"PATH=" + os.Getenv("PATH"), "INVOCATION_ID=4567"}, false, "   " + socket + " 4567\n"},
 	} {
 		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		cmd := exec.Command("sh", "-c", `echo "$PPID $WATCHDOG_PID $WATCHDOG_USEC $NOTIFY_SOCKET $INVOCATION_ID"; exit 3`)
 		cmd.Env, cmd.Stdout = c.env, w
 		pidfd := -1

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,9 +106,7 @@ func TestPIDFileWithoutAResponse(t *testing.T) {
 		t.Errorf("files remain: %q", files)
 	}
 	p.pidFile.mu.Unlock()
-	if err := unix.Mkfifo(path+".pid", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Mkfifo(path+".pid", 0o600))
 	pidFileTime = time.Millisecond
 	removed := inBackground(func() error { p.pidFile.remove(); return nil })
 	eventually(t, "remove returns", func() bool { return len(removed) > 0 })
@@ -188,9 +187,7 @@ func TestPIDFileThatIsNotRemoved(t *testing.T) {
 		p := startReady(t, Config{PIDFile: "@pid", Logger: log.logger()})
 		path := filepath.Join(dir, "@pid")
 		if want == 1 {
-			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, errors.Join(os.Remove(path), os.Mkdir(path, 0o700)))
 		}
 		t.Chdir("/")
 		_ = p.Close()

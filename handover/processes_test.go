@@ -186,9 +186,7 @@ type webServer struct {
 func newProcesses(t *testing.T, may loss) *processes {
 	dir := fdtest.ShortDir(t)
 	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	w := &processes{t: t, path: filepath.Join(dir, "socket"), out: out, may: may, stop: make(chan struct{})}
 	var reader sync.WaitGroup
 	reader.Add(1)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // rows are the events in which a process dies or stops while it hands over or takes over, and what must follow. At the
@@ -193,9 +195,7 @@ var rows = []struct {
 		a.stops()
 		r.release()
 		conn, err := net.Dial("unix", w.path+".web")
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		b.reads("cancel")
 		b.says("failed", "context canceled")
 		b.says("ended")
@@ -237,9 +237,7 @@ var rows = []struct {
 	{"the successor dies after going, and the draining process is told to end", refused, func(t *testing.T, w *processes) {
 		a := w.first()
 		conn, _, pid, _, err := w.dial()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer func() { _ = conn.Close() }()
 		if pid != a.cmd.Process.Pid {
 			t.Fatalf("process %d has answered", pid)

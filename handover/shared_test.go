@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/internal/sys"
 )
@@ -109,9 +110,7 @@ func observe(t *testing.T, sockets map[string]syscall.Conn, files ...string) map
 			seen[name+": flags"] = fmt.Sprint(flags)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 	}
 	for _, file := range files {
 		info := must(os.Lstat(file))
@@ -144,9 +143,7 @@ func TestFailedSuccessorChangesNothing(t *testing.T) {
 				kept := os.NewFile(uintptr(library), "library")
 				local := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
 				err := errors.Join(unix.Bind(library, local), unix.Listen(library, 1), a.Keep("library", kept))
-				if err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, err)
 				other := fmt.Sprint("127.0.0.1:", must(unix.Getsockname(library)).(*unix.SockaddrInet4).Port)
 				ready(t, a)
 				sockets["library"], sockets["control"] = kept, a.server.control

@@ -19,18 +19,14 @@ func TestUnsupported(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	for range 2 {
 		p, err := handover.Start(ctx, path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer func() {
 			if err := p.Close(); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		}()
 		l, err := p.Listen(ctx, "web", "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		defer func() { _ = l.Close() }()
 		if f := p.File("state"); f != nil {
 			t.Error("a file: ", f.Name())

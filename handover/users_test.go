@@ -41,16 +41,12 @@ func TestUsers(t *testing.T) {
 	if mode := must(os.Stat(w.path)).Mode().Perm(); mode != 0o600 {
 		t.Errorf("the socket has the mode %o", mode)
 	}
-	if err := os.Chmod(filepath.Dir(w.path), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(filepath.Dir(w.path), 0o755))
 	if out, err := as(nobody, exec.Command("ls", filepath.Dir(w.path))).CombinedOutput(); err != nil {
 		t.Skipf("another user cannot use this directory: %v %s", err, out)
 	}
 	w.startAs(nobody).says("failed", "permission denied")
-	if err := os.Chmod(w.path, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(w.path, 0o666))
 	for range 2 { // the first process, and one that has received the Unix socket
 		w.startAs(nobody).says("failed", "user 65534 may not take over from user 0")
 		a.says("log", "user 65534 may not take over from user 0")
@@ -126,14 +122,10 @@ func TestSquatter(t *testing.T) {
 	fdtest.NeedRoot(t, "start processes of other users")
 	noLeak(t)
 	dir := fdtest.ShortDir(t)
-	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.Chmod(dir, 0o777|os.ModeSticky))
 	address := filepath.Join(dir, "socket")
 	cmd, _, lines := command(t, as(nobody, reexec.Command("squatter", address)))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	next(t, lines)
 	_, err := Start(patient(t), address)
 	wantError(t, err, "belongs to user 65534, but only user 0 and root")
@@ -166,9 +158,7 @@ func TestUpgradeOfProcess1(t *testing.T) {
 	if got := next(t, lines); !strings.HasPrefix(got, "serving 1 ") {
 		t.Fatal(got)
 	}
-	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Process.Signal(syscall.SIGHUP))
 	if got := next(t, lines); !strings.HasPrefix(got, "failed handover: process 1 cannot be replaced") {
 		t.Error(got)
 	}
@@ -182,14 +172,10 @@ func TestUpgradeBelowProcess1(t *testing.T) {
 	}
 	for name, want := range map[string]string{"tini": "failed handover: this process cannot be replaced", "supervisord": "serving "} {
 		init := filepath.Join(t.TempDir(), name)
-		if err := os.Symlink("/bin/sh", init); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, os.Symlink("/bin/sh", init))
 		cmd, in, lines := command(t, reexec.Command("server", socketPath(t)))
 		err := reexec.Under(cmd, must(exec.LookPath("unshare")), append(args, init, "-c", `"$@" & read line; kill -HUP $!; read line`, name)...)
-		if err := errors.Join(err, cmd.Start()); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(err, cmd.Start()))
 		defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
 		next(t, lines) // it serves
 		_, _ = io.WriteString(in, "\n")

@@ -162,9 +162,7 @@ func startChild(t *testing.T, name string, args ...string) (*exec.Cmd, io.Reader
 	if err == nil {
 		err = cmd.Start()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // an error if the test has waited
@@ -203,9 +201,7 @@ func restart(t *testing.T, times int, clients []*webtest.Client, socket string) 
 		c.URL = urls[socket]
 	}
 	load, err := webtest.Start(clients...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer load.End(0)
 	for range times {
 		if err := reexec.Command("dies", path).Run(); err == nil {
@@ -244,9 +240,7 @@ func (l incomparables) Accept() (net.Conn, error) {
 func listen(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return l, l.Addr().String()
 }
 
@@ -298,9 +292,7 @@ const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 func dial(t *testing.T, address, text string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	send(t, conn, text)
 	return conn
@@ -732,9 +724,7 @@ func TestResponsesDuringADrainHaveOneConnectionHeader(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := &http.Server{Handler: c.handler}
-			if err := httpdrain.New(server).Drain(patient(t)); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, httpdrain.New(server).Drain(patient(t)))
 			request := httptest.NewRequest(http.MethodGet, "/", nil)
 			if c.upgrade != "" {
 				request.Header.Set("Connection", "Upgrade")

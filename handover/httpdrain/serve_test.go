@@ -40,9 +40,7 @@ func serves(path string) int {
 func upgrade(t *testing.T, path string) (now int) {
 	t.Helper()
 	before := serves(path)
-	if err := syscall.Kill(before, syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, syscall.Kill(before, syscall.SIGHUP))
 	eventually(t, "a successor serves", func() bool { now = serves(path); return now != 0 && now != before })
 	return now
 }
@@ -68,9 +66,7 @@ func TestListenAndServe(t *testing.T) {
 		clients = append(clients, c)
 	}
 	load, err := webtest.Start(clients...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _, _ = load.End(0) }()
 	for range upgrades {
 		upgrade(t, path)
@@ -110,9 +106,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	body, end := io.Pipe()
 	defer func() { _ = end.Close() }()
 	answer, err := webtest.Post(http.DefaultClient, urls["plain"], body, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	successor := upgrade(t, path)
 	eventually(t, "the first server is replaced", func() bool {
 		transport := &http.Transport{DisableKeepAlives: true}
@@ -138,20 +132,14 @@ func TestListenAndServeRemembersSIGHUP(t *testing.T) {
 	pid := first.Process.Pid
 	eventually(t, "the server serves", func() bool { return serves(path) == pid })
 	l, err := net.Listen("unix", path+".fails")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = l.Close() }()
-	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, syscall.Kill(pid, syscall.SIGHUP))
 	conn, err := l.Accept()
 	if err == nil {
 		err = errors.Join(l.Close(), syscall.Kill(pid, syscall.SIGHUP), conn.Close()) // the first successor fails
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	eventually(t, "another successor serves", func() bool { return serves(path) != 0 && serves(path) != pid })
 	limit := time.AfterFunc(timeLimit, func() { _ = first.Process.Kill() })
 	defer limit.Stop()
@@ -248,9 +236,7 @@ func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
 	dial(t, address, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	successor, err := handover.Start(patient(t), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = successor.Close() }()
 	conn := dial(t, address, "")
 	in := bufio.NewReader(conn)
@@ -262,9 +248,7 @@ func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
 	if asked() {
 		t.Error("the server drains before SIGTERM")
 	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	eventually(t, "the drain has begun", asked)
 	if err := successor.Ready(patient(t)); err == nil {
 		t.Error("a successor has taken over")
@@ -383,13 +367,9 @@ func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := handover.Start(patient(t), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = p.Close() }()
-	if err := p.Ready(patient(t)); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, p.Ready(patient(t)))
 	if err := <-returned; err != nil || !logged {
 		t.Errorf("ListenAndServe returned %v; logged before: %v", err, logged)
 	}
@@ -398,9 +378,7 @@ func TestListenAndServeLogsBeforeItReturns(t *testing.T) {
 func TestListenAndServeReturnsNilOnSIGTERMBeforeReady(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	p, err := handover.Start(patient(t), path) // and Ready is not called
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = p.Close() }()
 	config := handover.Config{Logger: slog.New(logs(func(line string) {
 		if strings.Contains(line, "waiting for the process") {

@@ -217,21 +217,15 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 		address = filepath.Join(fdtest.ShortDir(t), "s")
 	}
 	l, err := net.Listen(c.network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the successor inherits the socket
 	}
 	f, err := l.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = f.Close() }()
 	inherited, err := net.FileListener(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 
 	entered, leave, reached := make(chan bool), make(chan bool), make(chan bool, 1)
 	var once sync.Once
@@ -313,9 +307,7 @@ func (c drainCase) run(t *testing.T, certificate *tls.Config, drain bool) (got r
 		}
 		// net/http sends it again only if the server says that it has not processed it.
 		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(patient(t), trace), http.MethodPost, scheme+"server"+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		for key := range header {
 			request.Header.Set(key, header.Get(key))
 		}
