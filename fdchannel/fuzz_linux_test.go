@@ -21,9 +21,7 @@ func FuzzEndpoint(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		socks, err := fdchannel.NewConnectedSockets()
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		var ledger fdtest.Ledger
 		defer ledger.Close()
 		ledger.Own(socks[:]...)
@@ -32,9 +30,7 @@ func FuzzEndpoint(f *testing.F) {
 		for _, op := range script[:min(len(script), 64)] {
 			if op < 0x80 {
 				m := scm.Message{FDs: slices.Repeat(socks[:1], int(op&7)), Buffers: [][]byte{make([]byte, op>>3)}}
-				if err := scm.Send(socks[0], &m, unix.MSG_DONTWAIT); err != nil {
-					t.Fatal(err)
-				}
+				fdtest.Must(t, scm.Send(socks[0], &m, unix.MSG_DONTWAIT))
 				queue = append(queue, m)
 				continue
 			}

@@ -68,9 +68,7 @@ func toy(t *testing.T, args ...string) result {
 	if fdtest.Emulator() != "" {
 		t.Skip(fdtest.OwnFiles)
 	}
-	if err := build(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, build())
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(os.Environ(), "GOGC=off")
 	out, err := cmd.CombinedOutput()
@@ -98,9 +96,7 @@ func run(t *testing.T, tests ...string) []result {
 func line(t *testing.T, comment string) int {
 	t.Helper()
 	source, err := os.ReadFile("testdata/toy/leaks_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	before, _, found := strings.Cut(string(source), " // "+comment+"\n")
 	if !found {
 		t.Fatalf("no line has the comment %q", comment)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,9 +15,7 @@ func TestPoll(t *testing.T) {
 	open := func(path string) int {
 		t.Helper()
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		t.Cleanup(func() { _ = unix.Close(fd) })
 		return fd
 	}
@@ -32,13 +31,9 @@ func TestPoll(t *testing.T) {
 	poll(null, zero)
 	full := open("/dev/full")
 	poll(null, zero) // full was opened after the first poll
-	if err := unix.Dup3(full, zero, unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Dup3(full, zero, unix.O_CLOEXEC))
 	poll(null) // zero has another file
-	if err := unix.Dup3(full, null, unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Dup3(full, null, unix.O_CLOEXEC))
 	if lines := s.describe(); len(lines) > 0 {
 		t.Errorf("described %q, which was replaced after the last poll", lines)
 	}
@@ -52,9 +47,7 @@ func TestPollAfterNone(t *testing.T) {
 		t.Fatalf("nothing was opened: a descriptor is left: %v, %v; want false", isLeft, err)
 	}
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = unix.Close(fd) }()
 	if isLeft, err := s.poll(); isLeft || err != nil {
 		t.Errorf("opened after the first poll: a descriptor is left: %v, %v; want false", isLeft, err)
@@ -70,9 +63,7 @@ func TestWaitDoesNotCountTheTimeInWhichTheProcessIsStopped(t *testing.T) {
 		t.Helper()
 		s = take()
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		return s, fd
 	}
 
@@ -108,9 +99,7 @@ func TestWaitIgnoresNotEveryPause(t *testing.T) {
 	t.Cleanup(func() { sleep = original })
 	s := take()
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = unix.Close(fd) }()
 	pauses := 0
 	sleep = func(time.Duration) time.Duration {

@@ -16,7 +16,7 @@ import (
 // The credentials that SO_PASSCRED asks for do not fit, but the partner sent no descriptor.
 func TestCredentialsAreNotReportedAsDescriptors(t *testing.T) {
 	a, b := connect(t, scm.Config{})
-	must(t, b.PassCred(true))
+	fdtest.Must(t, b.PassCred(true))
 	r := framed.NewReader(b, framed.Limits{Waiting: -1})
 	defer r.Close()
 	if _, err := a.Write([]byte("x")); err != nil {
@@ -57,18 +57,18 @@ func TestReadReportsAFullDescriptorTable(t *testing.T) {
 func TestReadReportsWhatASeqpacketSocketLoses(t *testing.T) {
 	for _, config := range []scm.Config{{}, {Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}}} {
 		a, b, err := config.Pair("unixpacket")
-		must(t, err)
+		fdtest.Must(t, err)
 		defer a.Close()
 		defer b.Close()
 		limit(t, a, b)
 		r := framed.NewReader(b, framed.Limits{Waiting: 1})
-		must(t, a.Send(&scm.Message{FDs: []int{0, 0}}, 0))
+		fdtest.Must(t, a.Send(&scm.Message{FDs: []int{0, 0}}, 0))
 		_, err = r.Read(make([]byte, 1))
 		if _, again := r.Take(0); err == nil || again != err {
 			t.Errorf("got %v, then %v; want an error, twice", err, again)
 		}
 		r = framed.NewReader(b, framed.Limits{})
-		must(t, a.Send(&scm.Message{Buffers: [][]byte{{1, 2}}}, 0))
+		fdtest.Must(t, a.Send(&scm.Message{Buffers: [][]byte{{1, 2}}}, 0))
 		if n, err := r.Read(make([]byte, 1)); n != 1 || !errors.Is(err, io.ErrShortBuffer) {
 			t.Errorf("got %d, %v; want 1, %v", n, err, io.ErrShortBuffer)
 		}
@@ -88,7 +88,7 @@ func TestTakeUpToFindsTheFilesOfALongMessage(t *testing.T) {
 	}
 	for n := 1; n <= 2; n++ {
 		_, err := in.Discard(length)
-		must(t, err)
+		fdtest.Must(t, err)
 		if got, err := r.TakeUpTo(r.Offset() - int64(in.Buffered())); err != nil || !same(got, files[:n]) {
 			t.Errorf("message %d: got %d files, %v; want %[1]d", n, len(got), err)
 		}

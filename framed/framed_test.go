@@ -23,20 +23,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // connect returns a connected pair, which is closed at the end of the test. The test fails if it leaves a
 // descriptor open.
 func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	t.Helper()
 	before := fdtest.Take()
 	a, b, err := config.Pair("unix")
-	must(t, err)
+	fdtest.Must(t, err)
 	t.Cleanup(func() {
 		_, _ = a.Close(), b.Close()
 		if left := before.NewSince(); len(left) > 0 {
@@ -51,7 +44,7 @@ func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 func limit(t testing.TB, conns ...*scm.Conn) {
 	t.Helper()
 	for _, c := range conns {
-		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		fdtest.Must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	}
 }
 
@@ -61,7 +54,7 @@ func open(t testing.TB, n int) (files []*os.File) {
 	dir := t.TempDir()
 	for i := range n {
 		f, err := os.Create(fmt.Sprintf("%s/%d", dir, i))
-		must(t, err)
+		fdtest.Must(t, err)
 		t.Cleanup(func() { _ = f.Close() })
 		files = append(files, f)
 	}
@@ -72,7 +65,7 @@ func open(t testing.TB, n int) (files []*os.File) {
 func write(t testing.TB, c *scm.Conn, payload string, files ...*os.File) {
 	t.Helper()
 	_, err := c.WriteFiles([]byte(payload), files...)
-	must(t, err)
+	fdtest.Must(t, err)
 }
 
 // same reports whether files and others are the same files in the same order. It closes files.
@@ -145,7 +138,7 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 			for _, s := range c.sends {
 				write(t, a, s.payload, files[:s.files]...)
 			}
-			must(t, a.Close())
+			fdtest.Must(t, a.Close())
 			for i := range c.good {
 				got, err := readMessage(r, r)
 				if err != nil || !same(got, files[:len(got)]) {
@@ -214,7 +207,7 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 	r := framed.NewReader(b, framed.Limits{Message: 2})
 	write(t, a, "x", open(t, 1)...)
 	_, err := r.Read(make([]byte, 1))
-	must(t, err)
+	fdtest.Must(t, err)
 	for n, want := range map[int]string{
 		-1: "framed: invalid number of descriptors: -1",
 		2:  "framed: message claims 2 descriptors, but the queue has only 1",
@@ -253,7 +246,7 @@ func TestCloseLeavesNoDescriptorOpenDuringARead(t *testing.T) {
 	files, r := open(t, 2), framed.NewReader(b, framed.Limits{})
 	write(t, a, "x", files...)
 	_, err := r.Read(make([]byte, 1))
-	must(t, err)
+	fdtest.Must(t, err)
 	done := make(chan string, 1)
 	go func() { done <- fmt.Sprint(r.Read(make([]byte, 1))) }()
 	for stacks := make([]byte, 1<<20); len(done) == 0; runtime.Gosched() {
@@ -261,7 +254,7 @@ func TestCloseLeavesNoDescriptorOpenDuringARead(t *testing.T) {
 			break // Read has already found that the Reader is not closed
 		}
 	}
-	if must(t, r.Close()); r.Waiting() != 0 {
+	if fdtest.Must(t, r.Close()); r.Waiting() != 0 {
 		t.Errorf("Close left %d descriptors in the queue, want 0", r.Waiting())
 	}
 	write(t, a, "x", files...)
@@ -276,7 +269,7 @@ func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	files := open(t, 2)
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
 	defer r.Close()
-	must(t, errors.Join(w.Attach(files...), a.SetWriteBuffer(1<<12)))
+	fdtest.Must(t, errors.Join(w.Attach(files...), a.SetWriteBuffer(1<<12)))
 	payload, sent, done := append([]byte("\x02x"), make([]byte, 1<<19)...), 0, make(chan error, 1)
 	write := func() {
 		n, err := w.Write(payload[sent:])
@@ -287,7 +280,7 @@ func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	if got, err := readMessage(r, r); err != nil || !same(got, files) {
 		t.Fatalf("got %d files, %v; want the 2 attached", len(got), err)
 	}
-	must(t, a.SetWriteDeadline(time.Unix(1, 0)))
+	fdtest.Must(t, a.SetWriteDeadline(time.Unix(1, 0)))
 	if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) || sent < size || sent == len(payload) {
 		t.Fatalf("the first Write sent %d of %d bytes, %v; want a part of them and a timeout", sent, len(payload), err)
 	}
@@ -304,10 +297,10 @@ func TestWriterSendsSockets(t *testing.T) {
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
 	defer r.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	fdtest.Must(t, err)
 	defer l.Close()
 	dialed, err := net.Dial("tcp", l.Addr().String())
-	must(t, err)
+	fdtest.Must(t, err)
 	defer dialed.Close()
 	listener, conn, file := l.(*net.TCPListener), dialed.(*net.TCPConn), open(t, 1)[0]
 
@@ -319,7 +312,7 @@ func TestWriterSendsSockets(t *testing.T) {
 	if err := w.AttachSockets(slices.Repeat([]syscall.Conn{listener}, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
 		t.Errorf("too many: got %v, want %v", err, scm.ErrTooManyFDs)
 	}
-	must(t, errors.Join(w.AttachSockets(listener, conn), w.Attach(file)))
+	fdtest.Must(t, errors.Join(w.AttachSockets(listener, conn), w.Attach(file)))
 	// A Write that sends nothing keeps them attached.
 	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
 	if n, err := w.Write([]byte("\x03x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -328,7 +321,7 @@ func TestWriterSendsSockets(t *testing.T) {
 	_ = a.SetWriteDeadline(time.Time{})
 	for _, p := range []string{"\x03x", "\x00x"} {
 		_, err := w.Write([]byte(p))
-		must(t, err)
+		fdtest.Must(t, err)
 	}
 	got, err := readMessage(r, r)
 	if err != nil || len(got) != 3 {
@@ -336,8 +329,8 @@ func TestWriterSendsSockets(t *testing.T) {
 	}
 	for i, sent := range []syscall.Conn{listener, conn, file} {
 		raw, err := sent.SyscallConn()
-		must(t, err)
-		must(t, raw.Control(func(fd uintptr) {
+		fdtest.Must(t, err)
+		fdtest.Must(t, raw.Control(func(fd uintptr) {
 			flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
 			if same := fdtest.Same(int(fd), int(got[i].Fd())); !same || err != nil || sent != file && flags&unix.O_NONBLOCK == 0 {
 				t.Errorf("%T: the same: %v, flags %#x, %v; want true and O_NONBLOCK", sent, same, flags, err)
@@ -348,7 +341,7 @@ func TestWriterSendsSockets(t *testing.T) {
 	if _, err := readMessage(r, r); err != nil || r.Waiting() != 0 {
 		t.Errorf("the next message has %d files, %v; want 0", r.Waiting(), err)
 	}
-	must(t, w.AttachSockets(conn))
+	fdtest.Must(t, w.AttachSockets(conn))
 	_ = conn.Close()
 	if n, err := w.Write([]byte("\x01x")); n != 0 || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a closed connection: got %d, %v; want 0, %v", n, err, os.ErrClosed)

@@ -22,19 +22,19 @@ func TestTakeDuringARead(t *testing.T) {
 	const clients, requests = 8, 200
 	before := fdtest.Take()
 	l, err := scm.Listen(context.Background(), "unix", filepath.Join(fdtest.ShortDir(t), "socket"))
-	must(t, err)
+	fdtest.Must(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(printText), ConnContext: withConn}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(httpListener{l}) }()
 	files := open(t, requests)
 	for i, f := range files {
 		_, err := fmt.Fprint(f, i)
-		must(t, err)
+		fdtest.Must(t, err)
 	}
 	var all sync.WaitGroup
 	for range clients {
 		conn, err := scm.Dial(context.Background(), "unix", l.Addr().String())
-		must(t, err)
+		fdtest.Must(t, err)
 		limit(t, conn)
 		all.Add(1)
 		go func() {
@@ -54,7 +54,7 @@ func TestTakeDuringARead(t *testing.T) {
 		}()
 	}
 	all.Wait()
-	if must(t, server.Shutdown(context.Background())); <-served != http.ErrServerClosed {
+	if fdtest.Must(t, server.Shutdown(context.Background())); <-served != http.ErrServerClosed {
 		t.Error("Serve ended before Shutdown")
 	}
 	if left := before.NewSince(); len(left) != len(files) {

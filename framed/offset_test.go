@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // splitReader ends each Read at the next offset that is set in ends, so that the receives of a test
@@ -63,12 +64,12 @@ func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.Fil
 func readThree(t *testing.T, in *bufio.Reader, r splitReader, n int) (files []*os.File) {
 	t.Helper()
 	_, err := io.ReadFull(in, make([]byte, 3))
-	must(t, err)
+	fdtest.Must(t, err)
 	files, err = r.Take(max(n, 0))
 	if n == upToEnd {
 		files, err = r.TakeUpTo(r.Offset() - int64(in.Buffered()))
 	}
-	must(t, err)
+	fdtest.Must(t, err)
 	return files
 }
 
@@ -119,7 +120,7 @@ func TestTakeUpToWithAJSONDecoder(t *testing.T) {
 	for _, n := range []int{0, 2, 1, 0} {
 		write(t, a, fmt.Sprintf("{\"files\": %d}\n", n), files[:n]...)
 	}
-	must(t, a.Close())
+	fdtest.Must(t, a.Close())
 	r := framed.NewReader(b, framed.Limits{})
 	defer r.Close()
 	decoder := json.NewDecoder(r)
@@ -145,7 +146,7 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	var claim *framed.ClaimError
 	write(t, a, "x", files...)
 	_, err := r.Read(make([]byte, 1))
-	must(t, err)
+	fdtest.Must(t, err)
 	got, err := r.TakeUpTo(1)
 	if want := (framed.ClaimError{Claimed: 3, Waiting: 3, Most: 2}); got != nil || !errors.As(err, &claim) || *claim != want {
 		t.Errorf("got %v, %v; want no files and %v", got, err, &want)

@@ -58,11 +58,11 @@ func start(t *testing.T, name string, args ...string) *partner {
 	t.Helper()
 	a, b := connect(t, scm.Config{})
 	end, err := b.File()
-	must(t, err)
+	fdtest.Must(t, err)
 	said, before := new(bytes.Buffer), fdtest.Take()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, said, []*os.File{end}, timeout
-	must(t, cmd.Start())
+	fdtest.Must(t, cmd.Start())
 	_, _ = end.Close(), b.Close()
 	r := framed.NewReader(a, framed.Limits{})
 	p := &partner{a, r, bufio.NewReader(r), sync.OnceValue(cmd.Wait)}
@@ -95,7 +95,7 @@ func TestWayland(t *testing.T) {
 	p := start(t, client)
 	send := func(text string) {
 		_, err := p.Write([]byte(text))
-		must(t, err)
+		fdtest.Must(t, err)
 	}
 	event := func(object uint32, opcode int, arguments string) string {
 		return number(int(object)) + number((8+len(arguments))<<16|opcode) + arguments
@@ -107,11 +107,11 @@ func TestWayland(t *testing.T) {
 		if err == io.EOF && len(head) == 0 {
 			break
 		}
-		must(t, err)
+		fdtest.Must(t, err)
 		object, opcode, size := order.Uint32(head), order.Uint16(head[4:]), order.Uint16(head[6:])
 		request := make([]byte, size)
 		_, err = io.ReadFull(p.in, request)
-		must(t, err)
+		fdtest.Must(t, err)
 		arguments := request[8:]
 		first, last := order.Uint32(arguments), order.Uint32(arguments[len(arguments)-4:])
 		switch {
@@ -127,7 +127,7 @@ func TestWayland(t *testing.T) {
 		case object == shm:
 			ahead = max(ahead, p.r.Waiting())
 			files, err := p.r.Take(1)
-			must(t, err)
+			fdtest.Must(t, err)
 			text := contentOf(t, files[0])
 			if len(text) != int(last) || !strings.HasPrefix(text, fmt.Sprintf("pool of %d\n", last)) {
 				t.Errorf("a pool of %d bytes has a file of %d bytes: %.20q", last, len(text), text)
@@ -146,8 +146,8 @@ func TestWayland(t *testing.T) {
 func contentOf(t *testing.T, f *os.File) string {
 	t.Helper()
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
-	must(t, err)
-	must(t, f.Close())
+	fdtest.Must(t, err)
+	fdtest.Must(t, f.Close())
 	return string(text)
 }
 
@@ -177,15 +177,15 @@ func TestVarlink(t *testing.T) {
 			for i := range messages {
 				var m struct{ Parameters struct{ Index, Files int } }
 				text, err := p.in.ReadBytes(0)
-				must(t, err)
-				must(t, json.Unmarshal(text[:len(text)-1], &m))
+				fdtest.Must(t, err)
+				fdtest.Must(t, json.Unmarshal(text[:len(text)-1], &m))
 				var files []*os.File
 				if c.byCount {
 					files, err = p.r.Take(m.Parameters.Files)
 				} else {
 					files, err = p.r.TakeUpTo(p.r.Offset() - int64(p.in.Buffered()))
 				}
-				must(t, err)
+				fdtest.Must(t, err)
 				if m.Parameters.Index != i || len(files) != m.Parameters.Files {
 					t.Fatalf("message %d has index %d and %d files, want %d", i, m.Parameters.Index, len(files), m.Parameters.Files)
 				}
@@ -198,7 +198,7 @@ func TestVarlink(t *testing.T) {
 			if _, err := p.in.ReadByte(); err != io.EOF || p.r.Waiting() != 0 {
 				t.Errorf("after the last message: %v, %d descriptors in the queue", err, p.r.Waiting())
 			}
-			must(t, p.wait())
+			fdtest.Must(t, p.wait())
 		})
 	}
 }

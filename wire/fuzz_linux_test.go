@@ -33,9 +33,7 @@ func FuzzRecv(f *testing.F) {
 		format := wire.Formats()[int(index)%len(wire.Formats())]
 		var pipe [2]int
 		a, b, err := sys.Pair(format.Network())
-		if err := errors.Join(err, unix.Pipe2(pipe[:], unix.O_CLOEXEC), unix.SetNonblock(a, true), unix.SetNonblock(b, true)); err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, errors.Join(err, unix.Pipe2(pipe[:], unix.O_CLOEXEC), unix.SetNonblock(a, true), unix.SetNonblock(b, true)))
 		var ledger fdtest.Ledger
 		defer ledger.Close()
 		ledger.Own(a, b, pipe[0], pipe[1])

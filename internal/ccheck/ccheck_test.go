@@ -20,9 +20,7 @@ import (
 func TestCheck(t *testing.T) {
 	cc := exec.Command("go", "env", "CGO_ENABLED", "CC")
 	out, err := cc.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	enabled, compiler, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if enabled != "1" {
 		fdtest.Missing(t, fdtest.Compiler, "cgo is disabled")
@@ -41,9 +39,7 @@ func run(t *testing.T, command ...string) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = fdtest.WithoutMake()
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	cmd.Stderr = cmd.Stdout
 	fdtest.Must(t, cmd.Start())
 	other := read(t, out)

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/pure"
 	"golang.org/x/sys/unix"
@@ -20,9 +21,7 @@ import (
 func sockets(t *testing.T, typ int) (a, b int32) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, typ, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) })
 	return int32(pair[0]), int32(pair[1])
 }
@@ -41,9 +40,7 @@ func TestDescriptorsAreRejected(t *testing.T) {
 	if err := pure.Send(a, &m, 0); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Send: %v", err)
 	}
-	if err := pure.Send(a, &msg.Message{Buffers: [][]byte{[]byte("first")}}, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, pure.Send(a, &msg.Message{Buffers: [][]byte{[]byte("first")}}, 0))
 	if n, fd, err := pure.ReadFD(b, make([]byte, 9)); n != -1 || fd != -1 || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("ReadFD: %d, %d, %v", n, fd, err)
 	}
@@ -92,9 +89,7 @@ func TestEmptyMessagesAreRejected(t *testing.T) {
 // A message without buffers can be sent and received.
 func TestWithoutBuffers(t *testing.T) {
 	a, b := sockets(t, unix.SOCK_DGRAM)
-	if err := pure.Send(a, &msg.Message{}, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, pure.Send(a, &msg.Message{}, 0))
 	m := msg.Message{}
 	if err := pure.Recv(b, &m, unix.MSG_PEEK); err != nil || m.N != 0 {
 		t.Errorf("received %d bytes, %v; want none", m.N, err)

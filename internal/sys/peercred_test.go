@@ -24,13 +24,9 @@ func TestPeerCred(t *testing.T) {
 		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}:                                 {0, -1, -1},
 	} {
 		l, err := net.Listen(address.Network(), address.String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		client, err := net.Dial(address.Network(), l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		server, _ := l.Accept()
 		_, _ = sys.Hold([]syscall.Conn{client.(syscall.Conn), server.(syscall.Conn)}, func(fds []int) error {
 			for _, fd := range fds {

@@ -40,9 +40,7 @@ func TestLoadNoticesLoss(t *testing.T) {
 
 func TestLoadNoticesRefusal(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	_ = l.Close()
 	none := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", filepath.Join(fdtest.ShortDir(t), "none"))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/kernel"
 	"golang.org/x/sys/unix"
 )
@@ -12,9 +13,7 @@ import (
 func pair(t *testing.T, kind int) (a, b int) {
 	t.Helper()
 	two, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	t.Cleanup(func() {
 		_ = unix.Close(two[0])
 		_ = unix.Close(two[1])
@@ -88,9 +87,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: got %d, and from the kernel %d, %v; want %d", name, got, kernel, err, want.value)
 		}
 	}
-	if err := SetOption(a, "rcvtimeo", 1500); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, SetOption(a, "rcvtimeo", 1500))
 	if got, err := GetOption(a, "rcvtimeo"); got < 1490 || got > 1510 || err != nil {
 		t.Errorf("rcvtimeo: got %d, %v; want about 1500", got, err)
 	}

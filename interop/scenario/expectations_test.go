@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
 )
@@ -18,9 +19,7 @@ import (
 func mustExpect(t *testing.T, text string) []expected.Line {
 	t.Helper()
 	list, err := ParseExpectations("file", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return list
 }
 
@@ -36,9 +35,7 @@ func keys(list []expected.Line) string {
 // Only the last file may be missing, and only for an update.
 func TestReadLists(t *testing.T) {
 	file, missing := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
-	if err := os.WriteFile(file, []byte("** leak@b why\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, os.WriteFile(file, []byte("** leak@b why\n"), 0o600))
 	for _, c := range []struct {
 		files  []string
 		update bool

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,13 +21,9 @@ func TestMayNotInspect(t *testing.T) {
 			_ = cmd.Wait()
 		})
 	}
-	if err := unix.Waitid(unix.P_PID, ended.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Waitid(unix.P_PID, ended.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
 	zombie, waited := ended.Process.Pid, exec.Command("true")
-	if err := waited.Run(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, waited.Run())
 	for _, c := range []struct {
 		name string
 		pid  int

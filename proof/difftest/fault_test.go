@@ -15,9 +15,7 @@ import (
 // writes it after it has installed the descriptors, which both backends have to close.
 func TestFault(t *testing.T) {
 	nowhere, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = unix.Munmap(nowhere) }()
 	for _, typ := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
 		for _, b := range backends {

@@ -33,9 +33,7 @@ func environment(t *testing.T, name string, byDefault int) int {
 		return byDefault
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	return n
 }
 
@@ -79,9 +77,7 @@ func TestOtherThreadsOpenFiles(t *testing.T) {
 		var out strings.Builder
 		var err error
 		ownthread.Run(func() { err = must.Try(func() { Walk(&out, backends[1], func(int) {}, 1, 300) }) })
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		return out.String()
 	}
 	alone := walk()

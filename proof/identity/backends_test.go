@@ -30,9 +30,7 @@ func TestRunDifftest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			program := t.TempDir() + "/difftest"
 			script := "#!/bin/sh\ncat <<'END'\n=== RUN   TestWalk\n" + c.prints + "\nEND\n"
-			if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, os.WriteFile(program, []byte(script), 0o700))
 			got := 0
 			err := must.Try(func() { got = runDifftest(program, t.TempDir(), 100) })
 			if got != c.want || (err == nil) != (c.want > 0) || errors.Is(err, machines.ErrMissing) != c.missing {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/webtest"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/systemd/driver"
@@ -35,9 +36,7 @@ func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 	for _, file := range files {
 		u := units[filepath.Base(file)]
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fdtest.Must(t, err)
 		name, _, _ := strings.Cut(u.name, "@")
 		match := line.FindStringSubmatch(string(text))
 		if match == nil || match[1] != name || match[2] != u.network || match[3] != u.address {
@@ -52,13 +51,9 @@ func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 // app.service is the unit of the how-to, with the names of the machine.
 func TestHowToHasTheUnit(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/handover.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	unit, err := os.ReadFile("units/app.service")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	text := strings.NewReplacer(
 		"/server /run/app/socket tcp 127.0.0.1:8010", "/usr/local/bin/app /run/app/handover.sock :8080",
 		"/handover hangup", "kill -HUP",
@@ -83,9 +78,7 @@ func TestParseState(t *testing.T) {
 
 func TestHold(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	server := webtest.NewHTTP()
 	go func() { _ = server.Serve(l) }()
 	defer func() { _ = server.Close() }()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -81,12 +82,8 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 	}
 	t.Cleanup(func() { _ = master.Close() })
 	n, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
+	fdtest.Must(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
 	terminal, err = os.OpenFile(filepath.Join("/dev/pts", strconv.FormatUint(uint64(n), 10)), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("no terminals: ", err)
