@@ -124,7 +124,7 @@ rest-tree:
 
 check-scm:
 	@echo "$@: package scm without partners: half a minute"
-	@SCM_TEST_ALONE=1 $(TEST) -ginkgo.label-filter='!catalogue'
+	@export SCM_TEST_ALONE=1; $(TEST) -ginkgo.label-filter='!catalogue'
 
 ifeq ($(HAS_C),)
 test-catalogue-cgo test-scm-cgo test-cgo test-csrc test-difftest rest-cgo check-csrc check-rest: no-c

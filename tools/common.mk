@@ -48,17 +48,19 @@ endif
 
 # Runs the tests of the packages that follow. make lint runs vet. The compiler collects garbage less often, and programs have
 # no debugging information, also those that tests build.
-go_test = env -u MAKEFLAGS -u MFLAGS -u JUNIT GOFLAGS="'-toolexec=/usr/bin/env GOGC=400' -ldflags=-w $$($(GO) env GOFLAGS)" \
+go_test = $(if $(JUNIT),$(GO) build -C $(ROOT)/tools/gotestsum -o $(ROOT)/build/ gotest.tools/gotestsum &&) \
+	env -u MAKEFLAGS -u MFLAGS -u JUNIT GOFLAGS="'-toolexec=/usr/bin/env GOGC=400' -ldflags=-w $$($(GO) env GOFLAGS)" \
 	$(if $(JUNIT),$(gotestsum)) $(1) $(GOTEST) $(if $(JUNIT),-json) -count=1 -vet=off -timeout=$$((20 * $(or $(SLOW),1)))m
 # Prints a line for each package, and then what failed. The command is raw, because AS_USER comes before go test.
 gotestsum = $(ROOT)/build/gotestsum --format=pkgname --hide-summary=skipped \
 	--junitfile=$(ROOT)/$(JUNIT)/$@.xml --raw-command --
 TEST = $(call go_test,)
 TEST_PURE = $(call go_test,$(AS_USER)) -tags=scm_purego $(if $(AS_USER),$(if $(HAS_C),-short))
-# Runs the rest of the line in the directory of a module, unless this needs a newer Go.
-in = cd $(1); why=$$($(GO) list -m 2>&1) || { echo "$(1): skipped: $$why"; [[ $$why == *'requires go >= '* ]]; exit; };
-# Runs parts. -Oline prints at once what a part is, and together what go test prints.
-parts = $(if $(JUNIT),$(GO) build -C $(ROOT)/tools/gotestsum -o $(ROOT)/build/ gotest.tools/gotestsum &&) $(MAKE) -j2 -Oline
+# Changes to the directory of a module. If the module needs a newer Go, ends the recipe: with CI=true, this is an error.
+in = cd $(1); why=$$($(GO) list -m 2>&1) || { echo "$(1): skipped: $$why"; \
+	[[ $$why == *'requires go >= '* && "$(CI)" != true ]]; exit; };
+# Runs parts. With -Oline, a part's sentence is printed when it begins, and the output of its tests when they end.
+parts = $(MAKE) -j2 -Oline
 # Runs them with the partners that buildpeers has built.
 with_partners = if $(has_c); then export SCM_PARTNERS=$(ROOT)/build/peers/partners.json; fi;
 

@@ -7,8 +7,10 @@ package ccheck
 import (
 	"bufio"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,6 +27,8 @@ func TestCheck(t *testing.T) {
 	if enabled != "1" {
 		fdtest.Missing(t, fdtest.Compiler, "cgo is disabled")
 	}
+	// go test takes a result from its cache unless a file has changed that the test has looked at.
+	fdtest.Must(t, filepath.WalkDir("../../csrc", func(_ string, _ fs.DirEntry, err error) error { return err }))
 	target := "check"
 	if testing.Short() {
 		target = "test"
@@ -67,8 +71,10 @@ var resultLine = regexp.MustCompile(`^(    )?(not )?ok(?: \d+)?(?: - )?(.*?)(?: 
 // read makes a subtest of each program, with a subtest of each case. It returns what no stream contains.
 func read(t *testing.T, r io.Reader) (other string) {
 	var cases []result
-	output, open := "", false
-	for lines := bufio.NewScanner(r); lines.Scan(); {
+	output, open, programs := "", false, 0
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
 		line := lines.Text()
 		m := resultLine.FindStringSubmatch(line)
 		switch {
@@ -86,6 +92,7 @@ func read(t *testing.T, r io.Reader) (other string) {
 			cases = append(cases, result{m[3], m[4], output, m[2] != ""})
 			output = ""
 		default:
+			programs++
 			program := result{m[3], m[4], output, m[2] != ""}
 			t.Run(program.name, func(t *testing.T) {
 				for _, c := range cases {
@@ -100,6 +107,10 @@ func read(t *testing.T, r io.Reader) (other string) {
 	}
 	if open {
 		t.Errorf("the output ends before the end of the tests, after %d cases of a program\n%s", len(cases), output)
+	}
+	fdtest.Must(t, lines.Err())
+	if programs == 0 {
+		t.Error("no program has reported a test")
 	}
 	return other
 }
@@ -116,6 +127,7 @@ func TestToys(t *testing.T) {
 	for text, want := range map[string]string{
 		one + "ok 1 - p\n1..1\n": "--- PASS: TestToys/p/one",
 		one + "ok 1 - p\n":       "the output ends before the end of the tests, after 0 cases",
+		"1..0\n":                 "no program has reported a test",
 		one:                      "the output ends before the end of the tests, after 2 cases",
 		one + "not ok 1 - p # exit status 3\n1..1\n":                    "exit status 3\n",
 		"    # why\n    not ok 1 - one\nnot ok 1 - p\n1..1\nmake: oh\n": "    # why\n",
