@@ -114,8 +114,7 @@ var _ = Describe("an Endpoint", func() {
 		errno(c.a.SendFD(-1), syscall.EBADF)
 		errno(c.a.SendFD(math.MaxInt32), syscall.EBADF)
 		errno(Second(c.b.RecvFDNonblock()), syscall.EAGAIN) // nothing was sent
-		dir, err := unix.Open(".", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
+		dir := OK(unix.Open(".", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 		ep := fdchannel.NewEndpoint(dir)
 		defer ep.Destroy()
 		errno(ep.SendFD(c.as), syscall.ENOTSOCK)
@@ -128,13 +127,11 @@ var _ = Describe("an Endpoint", func() {
 	})
 
 	It("uses no socket after Destroy, or whose descriptor does not fit into an int32", func() {
-		duplicate, err := unix.Dup(c.bs)
-		Expect(err).NotTo(HaveOccurred())
+		duplicate := OK(unix.Dup(c.bs))
 		ep := fdchannel.NewEndpoint(duplicate)
 		ep.Destroy()
 		Expect(fdtest.IsOpen(duplicate)).To(BeFalse())
-		next, err := unix.Dup(c.as)
-		Expect(err).NotTo(HaveOccurred())
+		next := OK(unix.Dup(c.as))
 		Expect(next).To(Equal(duplicate), "the kernel did not reuse the descriptor")
 		c.Own(next)
 		eps := []*fdchannel.Endpoint{ep}
@@ -215,8 +212,7 @@ func connect() *channel {
 // file returns a socket of a new pair.
 func (c *channel) file() int {
 	GinkgoHelper()
-	pair, err := fdchannel.NewConnectedSockets()
-	Expect(err).NotTo(HaveOccurred())
+	pair := OK(fdchannel.NewConnectedSockets())
 	c.Own(pair[0], pair[1])
 	return pair[0]
 }

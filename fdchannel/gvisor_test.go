@@ -38,8 +38,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 	BeforeAll(func() {
 		dir = GinkgoT().TempDir()
 		peerModule := filepath.Join("..", "interop", "peers", "go", "libraries")
-		root, err := filepath.Abs("..")
-		Expect(err).NotTo(HaveOccurred())
+		root := spectest.OK(filepath.Abs(".."))
 		gomod := contents(filepath.Join(peerModule, "go.mod"))
 		Expect(gomod).To(ContainSubstring("=> ../../../..\n"))
 		write(filepath.Join(dir, "go.mod"), strings.Replace(gomod, "=> ../../../..\n", "=> "+strconv.Quote(root)+"\n", 1))
@@ -95,8 +94,7 @@ func trace(program string) (lines []string) {
 	out, err := command(logs, spectest.FindStrace(), "-ff", "-e", "trace=%network,close,fcntl,ioctl,poll,ppoll",
 		"-e", "signal=none", "-o", "thread", program)
 	Expect(err).NotTo(HaveOccurred(), out)
-	threads, err := filepath.Glob(filepath.Join(logs, "thread.*"))
-	Expect(err).NotTo(HaveOccurred())
+	threads := spectest.OK(filepath.Glob(filepath.Join(logs, "thread.*")))
 	for _, thread := range threads {
 		_, text, found := strings.Cut(contents(thread), "socketpair(")
 		if !found {
@@ -131,8 +129,7 @@ func command(dir, name string, args ...string) (string, error) {
 
 func contents(name string) string {
 	GinkgoHelper()
-	text, err := os.ReadFile(name)
-	Expect(err).NotTo(HaveOccurred())
+	text := spectest.OK(os.ReadFile(name))
 	return string(text)
 }
 

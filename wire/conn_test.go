@@ -139,8 +139,7 @@ var _ = Describe("on a Conn,", func() {
 		Expect(failed(wire.GVisor, b)).To(Satisfy(isExpectError))
 		f.passes(wire.GVisor, a, b)
 
-		strict, err := scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}.NewConn(b.UnixConn)
-		Expect(err).NotTo(HaveOccurred())
+		strict := ok(scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}.NewConn(b.UnixConn))
 		Expect(failed(wire.GVisor, strict)).To(MatchError(unix.EINVAL), "it receives one descriptor")
 
 		Expect(a.Close()).To(Succeed())

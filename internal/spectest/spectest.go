@@ -43,6 +43,13 @@ func Stacks() []byte {
 	}
 }
 
+// OK returns the value of a call, which must succeed.
+func OK[T any](value T, err error) T {
+	ginkgo.GinkgoHelper()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return value
+}
+
 // Second and Third return the error of a call with two or three results.
 func Second[T any](_ T, err error) error        { return err }
 func Third[T, U any](_ T, _ U, err error) error { return err }

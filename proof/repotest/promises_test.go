@@ -24,11 +24,10 @@ func evidence(test string) {
 	if !ok {
 		file = "interop/catalogue/" + test + ".txt"
 	}
-	text, err := os.ReadFile(file)
-	Expect(err).NotTo(HaveOccurred())
+	text := contents(file)
 	n := regexp.QuoteMeta(name)
 	test = `(?m)^func ` + n + `\(|\b(It|DescribeTable)\(.*` + n + `|"` + n + `"|^(quick|full) .* ` + n + `$`
-	Expect(!ok || regexp.MustCompile(test).Match(text)).To(BeTrue(), "%s: want a test, a row or a spec %q", file, name)
+	Expect(!ok || regexp.MustCompile(test).MatchString(text)).To(BeTrue(), "%s: want a test, a row or a spec %q", file, name)
 }
 
 // bodies returns the bodies of the test function, the specs or the child that the evidence names, and nothing for a row
@@ -65,9 +64,8 @@ func bodies(test string) (list []string) {
 var exported = regexp.MustCompile(`^(?:[A-Z]\w*\.)?([A-Z]\w*)`)
 
 var _ = It("the tests and comparisons that proof/promises.txt names exist", func() {
-	text, err := os.ReadFile("proof/promises.txt")
-	Expect(err).NotTo(HaveOccurred())
-	for line := range strings.Lines(string(text)) {
+	text := contents("proof/promises.txt")
+	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}

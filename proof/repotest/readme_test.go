@@ -132,8 +132,7 @@ func newcomer() []string {
 func (s pasteShell) paste(block string) string {
 	GinkgoHelper()
 	const ready = "the shell is ready"
-	_, err := io.WriteString(s.in, block+"echo "+ready+"\n")
-	Expect(err).NotTo(HaveOccurred())
+	ok(io.WriteString(s.in, block+"echo "+ready+"\n"))
 	var printed strings.Builder
 	for limit := time.After(5 * time.Minute); ; {
 		select {

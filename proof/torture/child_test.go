@@ -110,8 +110,7 @@ type file interface {
 
 // returnedFile notes a connection, listener or file that the call returned, and closes it at the end.
 func (t *fixture) returnedFile(c file) {
-	raw, err := c.SyscallConn()
-	Expect(err).NotTo(HaveOccurred())
+	raw := OK(c.SyscallConn())
 	Expect(raw.Control(func(fd uintptr) { t.returned = append(t.returned, int(fd)) })).To(Succeed())
 	t.closers = append(t.closers, c)
 }
@@ -160,8 +159,7 @@ func (t *fixture) expectEqual(got, want any) {
 
 // makeConn turns the run's socket into a Conn.
 func (t *fixture) makeConn() {
-	conn, err := scm.NewConnFD(t.sock)
-	Expect(err).NotTo(HaveOccurred())
+	conn := OK(scm.NewConnFD(t.sock))
 	t.conn, t.sock = conn, FDOf(conn)
 	t.setDeadline()
 }
@@ -196,8 +194,7 @@ func onAnotherThread(f func()) {
 
 // warmUpNet makes package net read the maximum listen backlog, which it does only once.
 func warmUpNet() {
-	l, err := net.Listen("unix", AbstractName())
-	Expect(err).NotTo(HaveOccurred())
+	l := OK(net.Listen("unix", AbstractName()))
 	Expect(l.Close()).To(Succeed())
 }
 
@@ -216,8 +213,7 @@ var _ = Child(tortureChild, func(args []string) {
 	debug.SetGCPercent(-1) // the garbage collector would close a leaked os.File
 	onAnotherThread(func() { time.AfterFunc(2*Hang, func() { os.Exit(3) }) })
 	unix.CloseOnExec(control)
-	errno, err := strconv.Atoi(args[3])
-	Expect(err).NotTo(HaveOccurred())
+	errno := OK(strconv.Atoi(args[3]))
 	t := &fixture{network: args[1], folder: args[2], short: unix.Errno(errno) == unix.EAGAIN}
 	o := findOperation(args[0])
 	t.receiveFiles()
@@ -229,7 +225,7 @@ var _ = Child(tortureChild, func(args []string) {
 	var r tortureReport
 	before := fdtest.Take()
 	beginMark()
-	err = o.call(t)
+	err := o.call(t)
 	endMark()
 	after := fdtest.Take()
 	t.checkAfterCall(err)

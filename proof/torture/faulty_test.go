@@ -166,11 +166,9 @@ const sourceDir = "../.."
 // exported returns the exported functions and methods of the package in this build.
 func exported() (names []string) {
 	GinkgoHelper()
-	pkg, err := build.ImportDir(sourceDir, 0)
-	Expect(err).NotTo(HaveOccurred())
+	pkg := OK(build.ImportDir(sourceDir, 0))
 	for _, name := range append(pkg.GoFiles, pkg.CgoFiles...) {
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(sourceDir, name), nil, 0)
-		Expect(err).NotTo(HaveOccurred())
+		file := OK(parser.ParseFile(token.NewFileSet(), filepath.Join(sourceDir, name), nil, 0))
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok || !f.Name.IsExported() {

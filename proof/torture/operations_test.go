@@ -203,8 +203,7 @@ func withConn(t *fixture) { t.makeConn() }
 // withUnixConn is the setUp of operations that make a Conn from a net.UnixConn.
 func withUnixConn(t *fixture) {
 	f := os.NewFile(uintptr(t.dup(t.sock)), "socket")
-	c, err := net.FileConn(f)
-	Expect(err).NotTo(HaveOccurred())
+	c := OK(net.FileConn(f))
 	Expect(f.Close()).To(Succeed())
 	t.socket = c.(*net.UnixConn)
 }
@@ -412,8 +411,7 @@ var operations = []operation{
 	}},
 	{name: "Conn.Recv with Config.Expect", setUp: func(t *fixture) {
 		t.makeConn()
-		conn, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}}.NewConn(t.conn.UnixConn)
-		Expect(err).NotTo(HaveOccurred())
+		conn := OK(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}}.NewConn(t.conn.UnixConn))
 		t.conn = conn
 	}, retries: connRetries, ignored: pipeIgnored, receives: hello, call: func(t *fixture) error {
 		return t.recvHello(1, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
@@ -689,8 +687,7 @@ func (t *fixture) longPath() string { return filepath.Join(t.folder, strings.Rep
 // bindSocket makes a socket of the run's network, binds it and, unless it is a datagram socket, listens.
 func (t *fixture) bindSocket(path string) {
 	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[t.network]
-	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	sock := OK(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: filepath.Clean(path)})).To(Succeed())
 	if t.network != "unixgram" {
 		Expect(unix.Listen(sock, 8)).To(Succeed())
@@ -709,13 +706,11 @@ func (t *fixture) callListen(config scm.Config) error {
 // withServer makes a Listener with two connections in its queue.
 func withServer(t *fixture) {
 	path := filepath.Join(t.folder, "server")
-	l, err := scm.Listen(context.Background(), t.network, path)
-	Expect(err).NotTo(HaveOccurred())
+	l := OK(scm.Listen(context.Background(), t.network, path))
 	t.server = l
 	t.setDeadline()
 	for range 2 {
-		c, err := scm.Dial(context.Background(), t.network, path)
-		Expect(err).NotTo(HaveOccurred())
+		c := OK(scm.Dial(context.Background(), t.network, path))
 		t.setUpFDs = append(t.setUpFDs, t.dup(FDOf(c)))
 		Expect(c.Close()).To(Succeed())
 	}

@@ -38,8 +38,7 @@ func newPartner(op operation, network string) (t *partner, sock, cargo int) {
 	GinkgoHelper()
 	t = &partner{op: op, network: network}
 	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[network]
-	pair, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	pair := OK(unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0))
 	t.sock = pair[0]
 	cargo = t.file("")
 	for range 2 {
@@ -87,19 +86,16 @@ func (t *partner) file(kind string) (fd int) {
 // terminal makes both ends of a terminal.
 func terminal() (ends [2]int) {
 	GinkgoHelper()
-	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	master := OK(unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0))
 	Expect(unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0)).To(Succeed())
-	slave, err := unix.IoctlRetInt(master, unix.TIOCGPTPEER)
-	Expect(err).NotTo(HaveOccurred())
+	slave := OK(unix.IoctlRetInt(master, unix.TIOCGPTPEER))
 	return [2]int{master, slave}
 }
 
 // listener makes a listening socket. Its last descriptor is closed once connect fails with ECONNREFUSED.
 func (t *partner) listener() int {
 	GinkgoHelper()
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	sock := OK(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0))
 	name := AbstractName()
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
 	Expect(unix.Listen(sock, 1)).To(Succeed())
@@ -111,16 +107,14 @@ func (t *partner) listener() int {
 func (t *partner) tcp() int {
 	GinkgoHelper()
 	socket := func() int {
-		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
+		sock := OK(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 		return sock
 	}
 	l, client := socket(), socket()
 	defer func() { _ = unix.Close(l) }()
 	Expect(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
 	Expect(unix.Listen(l, 1)).To(Succeed())
-	name, err := unix.Getsockname(l)
-	Expect(err).NotTo(HaveOccurred())
+	name := OK(unix.Getsockname(l))
 	Expect(unix.Connect(client, name)).To(Succeed())
 	Expect(unix.SetNonblock(client, true)).To(Succeed())
 	server, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
@@ -187,12 +181,10 @@ func (t *partner) receiveAll() (s traffic) {
 			continue
 		}
 		Expect(err).NotTo(HaveOccurred())
-		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-		Expect(err).NotTo(HaveOccurred())
+		messages := OK(unix.ParseSocketControlMessage(oob[:oobn]))
 		files := 0
 		for i := range messages {
-			fds, err := unix.ParseUnixRights(&messages[i])
-			Expect(err).NotTo(HaveOccurred())
+			fds := OK(unix.ParseUnixRights(&messages[i]))
 			files += len(fds)
 			for _, fd := range fds {
 				_, _ = unix.Write(fd, []byte{0})

@@ -35,15 +35,13 @@ import (
 func (op operation) runChild(strace, network string, f fault) (o outcome) {
 	GinkgoHelper()
 	o.fault = f
-	folder, err := os.MkdirTemp("", "scm")
-	Expect(err).NotTo(HaveOccurred())
+	folder := OK(os.MkdirTemp("", "scm"))
 	defer func() { _ = os.RemoveAll(folder) }()
 	t, sock, cargo := newPartner(op, network)
 	defer t.close()
 
 	// The child receives its files in a message. If it inherited them, strace would hold them too.
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	pair := OK(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	partner, childEnd := os.NewFile(uintptr(pair[0]), "partner"), os.NewFile(uintptr(pair[1]), "child")
 	defer func() { _ = partner.Close() }()
 	Expect(unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(sock, cargo), nil, 0)).To(Succeed())
@@ -91,10 +89,8 @@ func (op operation) runChild(strace, network string, f fault) (o outcome) {
 		o.arrivals = append(o.arrivals, n)
 	}
 	_ = partner.Close()
-	err = cmd.Wait()
-	o.failure += fmt.Sprint(err, " ", &stderr)
-	text, err := os.ReadFile(record)
-	Expect(err).NotTo(HaveOccurred())
+	o.failure += fmt.Sprint(cmd.Wait(), " ", &stderr)
+	text := OK(os.ReadFile(record))
 	o.record = parseRecord(string(text))
 	return o
 }
