@@ -12,9 +12,7 @@ import (
 func opened(t *testing.T, path string, flags int) int {
 	t.Helper()
 	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return fd
 }
@@ -22,9 +20,7 @@ func opened(t *testing.T, path string, flags int) int {
 func dup(t *testing.T, fd int) int {
 	t.Helper()
 	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(d) })
 	return d
 }
@@ -32,14 +28,10 @@ func dup(t *testing.T, fd int) int {
 func TestIdentify(t *testing.T) {
 	file := opened(t, t.TempDir(), unix.O_RDONLY)
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer unix.Close(event)
 	files, err := Files(Self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for fd, anonymous := range map[int]bool{file: false, event: true} {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {

@@ -19,12 +19,18 @@ import (
 // noProcess is above the kernel's limit for pids.
 const noProcess = 1 << 30
 
+// must ends the test if there is an error. Package fdtest imports this one.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func pipe(t *testing.T) (r, w int) {
 	t.Helper()
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Pipe2(p[:], unix.O_CLOEXEC))
 	t.Cleanup(func() {
 		_ = unix.Close(p[0])
 		_ = unix.Close(p[1])
@@ -134,21 +140,15 @@ func TestProcessWhoseFirstThreadHasNone(t *testing.T) { printsNothing(t, emptyLe
 func TestOpenFDsOfAnotherProcess(t *testing.T) {
 	cmd := exec.Command("cat")
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const count = 300 // more than the kernel returns at once
 	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = null.Close() }()
 	for range count {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Start())
 	var want []int
 	for fd := range 3 + count {
 		want = append(want, fd)
@@ -192,13 +192,9 @@ func TestReadLink(t *testing.T) {
 	for len(dir) < 3000 {
 		dir = filepath.Join(dir, strings.Repeat("d", 200))
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(dir, 0o700))
 	f, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = f.Close() }()
 	if got, err := ReadLink(Self, int(f.Fd())); got != dir || err != nil {
 		t.Errorf("got %d bytes, want %d: %v", len(got), len(dir), err)
@@ -207,9 +203,7 @@ func TestReadLink(t *testing.T) {
 
 func TestReadFDInfo(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = f.Close() }()
 	if _, err := f.WriteString("hello"); err != nil {
 		t.Fatal(err)
@@ -266,9 +260,7 @@ func TestTasks(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	s, err := ReadStatus(Self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if s.State() == 0 || s.HasEnded() || s.IsEnding() || s.Field("Pid") == "" || s.Field("id") != "" {
 		t.Errorf("got\n%s", s)
 	}
@@ -299,9 +291,7 @@ func TestStatus(t *testing.T) {
 func TestReadTakesWholeFile(t *testing.T) {
 	want := strings.Repeat("0123456789", 2000)
 	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(name, []byte(want), 0o600))
 	if got, err := read(name); string(got) != want || err != nil {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
@@ -365,13 +355,9 @@ func TestIsGone(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	self, err := os.Readlink("/proc/self")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s, err := ReadStatus(Self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := self == strconv.Itoa(os.Getpid()) && len(strings.Fields(s.Field("NSpid"))) <= 1
 	if err := Check(); (err == nil) != want {
 		t.Errorf("got %v, want an error: %t", err, !want)

@@ -40,23 +40,17 @@ func ring(t *testing.T, fd int) (Ring, error) {
 func TestRings(t *testing.T) {
 	fd := newRing(t)
 	file, err := unix.MemfdCreate("a b\\c", unix.MFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	link, err := ReadLink(Self, file)
 	put := int32(file)
-	if err := errors.Join(err, ringtest.Put(fd, 2, &put), unix.Close(file)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errors.Join(err, ringtest.Put(fd, 2, &put), unix.Close(file)))
 	got, err := ring(t, fd)
 	old := strings.Trim(strings.TrimSuffix(link, " (deleted)"), "/")
 	if err != nil || got.FD != fd || got.Size != 4 || len(got.Files) != 1 || got.Files[0] != link && got.Files[0] != old {
 		t.Errorf("got %+v and %v, want 4 slots, one of them with %q", got, err, link)
 	}
 	put = -1
-	if err := ringtest.Put(fd, 2, &put); err != nil {
-		t.Fatal(err)
-	}
+	must(t, ringtest.Put(fd, 2, &put))
 	if got, err := ring(t, fd); err != nil || got.Size != 4 || len(got.Files) > 0 {
 		t.Errorf("got %+v and %v, want no fixed files", got, err)
 	}
@@ -66,9 +60,7 @@ func TestRings(t *testing.T) {
 func TestRingsInUse(t *testing.T) {
 	fd := newRing(t)
 	file := int32(0) // standard input
-	if err := ringtest.Put(fd, 0, &file); err != nil {
-		t.Fatal(err)
-	}
+	must(t, ringtest.Put(fd, 0, &file))
 	var stop atomic.Bool
 	var users sync.WaitGroup
 	for range 2 {
@@ -97,9 +89,7 @@ func TestRingsWithSeveralDescriptors(t *testing.T) {
 		t.Skip("kcmp:", err)
 	}
 	second, err := unix.Dup(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer unix.Close(second)
 	rings, err := Table{pid, map[int]FileID{fd: {}, other: {}, second: {}}}.Rings()
 	if err != nil || len(rings) != 2 || rings[0].FD != fd || rings[1].FD != other {

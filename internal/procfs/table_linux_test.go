@@ -13,13 +13,9 @@ import (
 func inTables(t *testing.T, fd int) (tids []int) {
 	t.Helper()
 	id, err := IdentifyOwn(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	tables, err := Tables(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, table := range tables {
 		for _, other := range table.Files {
 			if other == id {
