@@ -14,11 +14,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // freePort returns a port that is free for both versions of IP. By default, the kernel chooses none below 32768.
 func freePort(t *testing.T) (port int) {
-	eventually(t, "a port is free", func() bool {
+	fdtest.Eventually(t, "a port is free", func() bool {
 		port = 20000 + rand.IntN(12000)
 		l, busy := net.Listen("tcp", fmt.Sprint(":", port))
 		c, busyUDP := net.ListenPacket("udp", fmt.Sprint(":", port))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // garbage lists what a process can send instead of the next message. Each entry ends the stream, is an abort with wrong
@@ -144,7 +145,7 @@ func TestResetAfterGo(t *testing.T) {
 	s := successorOf(t, a.path)
 	s.prepares("")
 	s.sends(message{Type: "ready"})
-	eventually(t, "go is in the queue", func() bool { return unread(s.conn) > 0 })
+	fdtest.Eventually(t, "go is in the queue", func() bool { return unread(s.conn) > 0 })
 	s.close()
 	replaces(t, a)
 }
@@ -172,9 +173,7 @@ func TestGarbageFromThePredecessor(t *testing.T) {
 			m, conns := p.sockets()
 			s.sends(m, conns...)
 			b, err := started()
-			if err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, err)
 			s.letsServe(b, false)
 			_ = b.Close()
 		})

@@ -124,15 +124,6 @@ func (l *logged) count(text string) (n int) {
 	return n
 }
 
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(timeLimit); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not within a minute: ", what)
-		}
-	}
-}
-
 // start starts a Process in this process.
 func start(t *testing.T, config Config, path string) *Process {
 	t.Helper()
@@ -166,7 +157,7 @@ func listen(t *testing.T, p *Process, name, network, address string) net.Listene
 // isReplaced waits until a successor has taken over from p.
 func isReplaced(t *testing.T, p *Process) {
 	t.Helper()
-	eventually(t, "the process is replaced", p.isReplaced)
+	fdtest.Eventually(t, "the process is replaced", p.isReplaced)
 }
 
 // replaces lets another Process take over from p, which must succeed.
@@ -182,7 +173,7 @@ func replaces(t *testing.T, p *Process) *Process {
 func fails(t *testing.T, p *Process) {
 	t.Helper()
 	_ = start(t, Config{}, p.path).Close()
-	eventually(t, "the attempt has failed", func() bool {
+	fdtest.Eventually(t, "the attempt has failed", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.server.attempt == nil
@@ -200,7 +191,7 @@ func inBackground(f func() error) chan error {
 func upgrades(ctx context.Context, t *testing.T, p *Process, cmd *exec.Cmd) chan error {
 	t.Helper()
 	done := inBackground(func() error { return p.Upgrade(ctx, cmd) })
-	eventually(t, "the upgrade begins", func() bool {
+	fdtest.Eventually(t, "the upgrade begins", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.server.upgrade != nil
@@ -420,7 +411,7 @@ func TestLogger(t *testing.T) {
 	s := successorOf(t, a.path)
 	s.prepares("")
 	s.sends(message{Type: "abort", Reason: "no memory"})
-	eventually(t, "the attempt has failed", log.has("did not take over"))
+	fdtest.Eventually(t, "the attempt has failed", log.has("did not take over"))
 	b := start(t, Config{Logger: log.logger()}, a.path)
 	ready(t, b)
 	isReplaced(t, a)
@@ -476,7 +467,7 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 func TestSuccessorBecomesTheFirst(t *testing.T) {
 	p := newPredecessor(t)
 	s, started := p.starts(Config{})
-	eventually(t, "hello is in the queue", func() bool { return unread(s.conn) > 0 })
+	fdtest.Eventually(t, "hello is in the queue", func() bool { return unread(s.conn) > 0 })
 	p.dies(s)
 	b := must(started())
 	defer b.Close()
@@ -544,15 +535,15 @@ func TestFail(t *testing.T) {
 	b := start(t, Config{}, a.path)
 	b.Fail(errors.New(reason))
 	quoted := fmt.Sprintf("the other process has given up: %q", reason)
-	eventually(t, "it is logged", log.has(quoted))
+	fdtest.Eventually(t, "it is logged", log.has(quoted))
 	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) || b.Close() != nil {
 		t.Errorf("Ready after Fail: %v", err)
 	}
 	// The errors of a program are not those of its connection.
 	start(t, Config{}, a.path).Fail(fmt.Errorf("config.json: %w", io.ErrUnexpectedEOF))
-	eventually(t, "it is logged", log.has("given up: \"config.json: unexpected EOF\""))
+	fdtest.Eventually(t, "it is logged", log.has("given up: \"config.json: unexpected EOF\""))
 	start(t, Config{}, a.path).Fail(errors.New("long " + strings.Repeat("\x01", 2*maxMessage)))
-	eventually(t, "it is logged", log.has("given up: \"long "))
+	fdtest.Eventually(t, "it is logged", log.has("given up: \"long "))
 	cmd, _, _ := command(t, reexec.Command("web", a.path, "fails=the disk is full"))
 	err := a.Upgrade(patient(t), cmd)
 	wantError(t, err, `exit status 1 (the other process has given up: "the disk is full")`)
@@ -1225,7 +1216,7 @@ func TestStartWaitsForAProcess(t *testing.T) {
 		_, err := Config{Logger: binding.logger()}.Start(ctx, path)
 		failed <- err
 	}()
-	eventually(t, "it is logged", binding.has("waiting for the process at the path path="+path+" err=it accepts no connection"))
+	fdtest.Eventually(t, "it is logged", binding.has("waiting for the process at the path path="+path+" err=it accepts no connection"))
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) || len(binding.lines) != 1 {
 		t.Error(err, binding.lines)
@@ -1235,7 +1226,7 @@ func TestStartWaitsForAProcess(t *testing.T) {
 	var log logged
 	started := make(chan *Process)
 	go func() { started <- must(Config{Logger: log.logger()}.Start(patient(t), a.path)) }()
-	eventually(t, "it is logged", log.has("it has not called Ready, or another process is taking over"))
+	fdtest.Eventually(t, "it is logged", log.has("it has not called Ready, or another process is taking over"))
 	ready(t, a)
 	_ = (<-started).Close()
 }
@@ -1361,11 +1352,11 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "another call to Upgrade")
 	s := successorOf(t, a.path)
 	s.sendsRaw("stray")
-	eventually(t, "the stray connection is rejected", log.has("invalid message"))
+	fdtest.Eventually(t, "the stray connection is rejected", log.has("invalid message"))
 	s = successorOf(t, a.path)
 	s.prepares("")
 	s.close()
-	eventually(t, "the attempt of another process fails", log.has("err=EOF"))
+	fdtest.Eventually(t, "the attempt of another process fails", log.has("err=EOF"))
 	select {
 	case err := <-done:
 		t.Fatal("Upgrade has returned: ", err)
@@ -1475,9 +1466,9 @@ func TestCloseDuringReady(t *testing.T) {
 		}
 		<-writes
 		others := inBackground(func() error { p.File("web"); return p.Keep("stdin", os.Stdin) })
-		eventually(t, "other methods return", func() bool { return len(others) == 1 })
+		fdtest.Eventually(t, "other methods return", func() bool { return len(others) == 1 })
 		closes := inBackground(p.Close)
-		eventually(t, "Close has begun", p.isClosed)
+		fdtest.Eventually(t, "Close has begun", p.isClosed)
 		if len(closes) > 0 {
 			t.Error("Close has not waited")
 		}
@@ -1514,7 +1505,7 @@ func TestCloseEndsUpgrade(t *testing.T) {
 	cmd.Stdout = output
 	done := upgrades(patient(t), t, a, cmd)
 	written := func() string { return string(must(os.ReadFile(output.Name()))) }
-	eventually(t, "the successor has started", func() bool { return written() == "started\n" })
+	fdtest.Eventually(t, "the successor has started", func() bool { return written() == "started\n" })
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}

@@ -78,7 +78,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	s.sends(hello(""))
 	done := make(chan bool)
 	go func() { a.admit(p); close(done) }()
-	eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })
+	fdtest.Eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })
 	a.mu.Lock()
 	a.server.disconnect(1)
 	a.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // limit lets the server open no further descriptor, until restore is called.
@@ -80,7 +82,7 @@ func TestPredecessorWithoutDescriptorsWaitsForTheManager(t *testing.T) {
 	}
 	a.says("log", "cannot notify the service manager", "too many open files")
 	restore()
-	eventually(t, "the predecessor asks the manager", func() bool { return m.barriers.Load() > 0 || a.has("replaced") })
+	fdtest.Eventually(t, "the predecessor asks the manager", func() bool { return m.barriers.Load() > 0 || a.has("replaced") })
 	if a.has("replaced") {
 		t.Error("the predecessor was replaced before the manager knew its successor")
 	}
@@ -98,7 +100,7 @@ func TestAcceptFailsAgain(t *testing.T) {
 	a := startReady(t, Config{Logger: log.logger()})
 	const text = "WARN handover: cannot accept a successor"
 	_ = a.server.control.SetDeadline(expired)
-	eventually(t, "it has failed again and again", func() bool { return failed.Load() >= 3 })
+	fdtest.Eventually(t, "it has failed again and again", func() bool { return failed.Load() >= 3 })
 	if n := log.count(text); n != 1 {
 		t.Errorf("logged %d times", n)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/internal/sys"
 )
@@ -77,7 +78,7 @@ func TestListenOnAFileSystemThatDoesNotRespond(t *testing.T) {
 	})
 	<-server.Waiting
 	failed := inBackground(func() error { b.Fail(errors.New("no memory")); return nil })
-	eventually(t, "Fail returns", func() bool { return len(failed) == 1 })
+	fdtest.Eventually(t, "Fail returns", func() bool { return len(failed) == 1 })
 	server.Release()
 	if err := <-done; err == nil {
 		t.Error("Listen succeeds")
@@ -122,9 +123,7 @@ func TestListenSaysWhyAReceivedSocketIsNotUsed(t *testing.T) {
 
 	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f := os.NewFile(uintptr(fd), "web")
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	address := fmt.Sprint("127.0.0.1:", must(unix.Getsockname(fd)).(*unix.SockaddrInet4).Port)
 	passes(p, "web", f)
 	_, err = p.Listen(patient(t), "web", "tcp", address)

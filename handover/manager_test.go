@@ -175,7 +175,7 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	b.signal(unix.SIGTERM)
 	b.says("ended")
 	close(m.hold)
-	eventually(t, "it is logged", log.has("it exited as soon as it served"))
+	fdtest.Eventually(t, "it is logged", log.has("it exited as soon as it served"))
 	if a.isReplaced() {
 		t.Error("replaced by a process that has exited")
 	}
@@ -195,7 +195,7 @@ func TestHasExitedWithoutPIDFD(t *testing.T) {
 	fdtest.Must(t, cmd.Start())
 	pid := cmd.Process.Pid
 	_ = cmd.Process.Kill()
-	eventually(t, "a process that was killed has exited", func() bool { return hasExited(-1, pid) })
+	fdtest.Eventually(t, "a process that was killed has exited", func() bool { return hasExited(-1, pid) })
 	_ = cmd.Wait()
 	if !hasExited(-1, pid) {
 		t.Error("a process that was waited for has not exited")
@@ -226,7 +226,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	upgraded := upgrades(patient(t), t, p, reexec.Command("exits"))
 	next := successorOf(t, p.path)
 	next.sends(hello("4567"))
-	eventually(t, "it is the turn of the successor", func() bool { return len(p.server.turn) == 1 })
+	fdtest.Eventually(t, "it is the turn of the successor", func() bool { return len(p.server.turn) == 1 })
 	m.getsNoMore()
 	s.sends(message{Type: "main"})
 	next.gets("sockets")
@@ -308,7 +308,7 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	fdtest.Must(t, err)
 	upgraded := upgrades(patient(t), t, p, cmd)
 	const reason = "the successor was not ready after 1ms"
-	eventually(t, "the predecessor does not wait any longer", log.has(reason))
+	fdtest.Eventually(t, "the predecessor does not wait any longer", log.has(reason))
 	if _, err := io.WriteString(in, "ready\n"); err != nil {
 		t.Error(err)
 	}
@@ -428,7 +428,7 @@ func (m *testManager) stops(p *Process) {
 	m.getsNoMore()
 	m.hold = make(chan struct{})
 	_ = wire.Notify.Send(p.manager.conn, "BARRIER=1")
-	eventually(m.t, "the manager has stopped", func() bool { return unread(m.conn) == 0 })
+	fdtest.Eventually(m.t, "the manager has stopped", func() bool { return unread(m.conn) == 0 })
 }
 
 // fill fills the queue of the manager.
@@ -462,7 +462,7 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	last := a.manager.last
 	b := start(t, Config{}, a.path)
 	ready(t, b)
-	eventually(t, "MAINPID waits, too", func() bool {
+	fdtest.Eventually(t, "MAINPID waits, too", func() bool {
 		a.manager.mu.Lock()
 		defer a.manager.mu.Unlock()
 		return a.manager.last != last

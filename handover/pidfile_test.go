@@ -41,7 +41,7 @@ func TestPIDFile(t *testing.T) {
 		b.kill()
 		r.drop()
 		a.only()
-		eventually(t, "the predecessor writes its own ID again", func() bool {
+		fdtest.Eventually(t, "the predecessor writes its own ID again", func() bool {
 			text, _ := os.ReadFile(path)
 			return string(text) == fmt.Sprintln(a.cmd.Process.Pid)
 		})
@@ -82,7 +82,7 @@ func TestPIDFileFailsAsAConnectionDoes(t *testing.T) {
 	if err := b.Ready(patient(t)); !errors.Is(err, syscall.ENOTCONN) {
 		t.Error(err)
 	}
-	eventually(t, "the predecessor has the reason", log.has(syscall.ENOTCONN.Error()))
+	fdtest.Eventually(t, "the predecessor has the reason", log.has(syscall.ENOTCONN.Error()))
 }
 
 // If the file system does not respond, no method waits for long, and what was given up has no effect later.
@@ -109,7 +109,7 @@ func TestPIDFileWithoutAResponse(t *testing.T) {
 	fdtest.Must(t, unix.Mkfifo(path+".pid", 0o600))
 	pidFileTime = time.Millisecond
 	removed := inBackground(func() error { p.pidFile.remove(); return nil })
-	eventually(t, "remove returns", func() bool { return len(removed) > 0 })
+	fdtest.Eventually(t, "remove returns", func() bool { return len(removed) > 0 })
 	err := os.WriteFile(path+".pid", fmt.Appendln(nil, os.Getpid()), 0)
 	p.pidFile.mu.Lock()
 	defer p.pidFile.mu.Unlock()
@@ -134,7 +134,7 @@ func TestPIDFileThatCannotBeRestored(t *testing.T) {
 			}
 		}
 		s.close()
-		eventually(t, "the attempt has failed", log.has("did not take over"))
+		fdtest.Eventually(t, "the attempt has failed", log.has("did not take over"))
 		if logged := log.has("cannot write or remove the PID file")(); logged != changed {
 			t.Errorf("changed: %v, logged: %v", changed, logged)
 		}
@@ -165,7 +165,7 @@ func TestCloseWhileAnAttemptFails(t *testing.T) {
 	s.close()
 	<-writes
 	closes := inBackground(a.Close)
-	eventually(t, "the attempt has ended", func() bool { return len(a.server.turn) == 0 })
+	fdtest.Eventually(t, "the attempt has ended", func() bool { return len(a.server.turn) == 0 })
 	if a.pidFile.mu.TryLock() {
 		t.Error("Close does not wait for the write")
 	}

@@ -316,7 +316,7 @@ func (w *processes) ask() (pid int, lost loss, err error) {
 // ended with status 0, or with an error.
 func (s *webServer) only() {
 	s.w.t.Helper()
-	eventually(s.w.t, "one process serves", func() bool {
+	fdtest.Eventually(s.w.t, "one process serves", func() bool {
 		for _, other := range s.w.all {
 			if other != s && !other.has("ended") {
 				return false
@@ -359,7 +359,7 @@ func (s *webServer) has(text string, more ...string) bool {
 
 func (s *webServer) says(text string, more ...string) {
 	s.w.t.Helper()
-	eventually(s.w.t, fmt.Sprint("process ", s.cmd.Process.Pid, ": ", text, more), func() bool { return s.has(text, more...) })
+	fdtest.Eventually(s.w.t, fmt.Sprint("process ", s.cmd.Process.Pid, ": ", text, more), func() bool { return s.has(text, more...) })
 }
 
 // reads sends a line to the server's standard input.
@@ -387,7 +387,7 @@ func (s *webServer) signal(sig syscall.Signal) {
 func (s *webServer) stops() {
 	s.w.t.Helper()
 	s.signal(syscall.SIGSTOP)
-	eventually(s.w.t, "all threads are stopped", func() bool {
+	fdtest.Eventually(s.w.t, "all threads are stopped", func() bool {
 		tasks, err := procfs.Tasks(s.cmd.Process.Pid)
 		return err == nil && !slices.ContainsFunc(tasks, func(task int) bool {
 			status, err := procfs.ReadStatus(task)

@@ -330,7 +330,7 @@ func (w *processes) oneOf(n int) {
 		w.start()
 	}
 	var last *webServer
-	eventually(w.t, "all but one process have ended", func() bool {
+	fdtest.Eventually(w.t, "all but one process have ended", func() bool {
 		running := 0
 		for _, s := range w.all {
 			if !s.has("ended") {

@@ -177,7 +177,7 @@ func TestFailedSuccessorChangesNothing(t *testing.T) {
 				if step.main {
 					close(m.hold)
 				}
-				eventually(t, "the attempt has failed", func() bool {
+				fdtest.Eventually(t, "the attempt has failed", func() bool {
 					a.mu.Lock()
 					defer a.mu.Unlock()
 					return a.server.attempt == nil

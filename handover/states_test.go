@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -74,9 +75,7 @@ func situationIn(t *testing.T, in state) *situation {
 		if in&(serving|closed) != 0 { // before main
 			s.before.sends(message{Type: "go", Main: true})
 			s.before.gets("going")
-			if err := <-s.ready; err != nil {
-				t.Fatal(err)
-			}
+			fdtest.Must(t, <-s.ready)
 		}
 		if in == closed {
 			_ = s.p.Close()
@@ -170,7 +169,7 @@ func (s *situation) happens(e event, way string) error {
 			case " garbage":
 				s.next.sendsRaw("{")
 			case " deadline":
-				eventually(s.t, "it has noticed the error", func() bool {
+				fdtest.Eventually(s.t, "it has noticed the error", func() bool {
 					if ended() {
 						s.t.Fatal("it continues, but the successor may serve")
 					}
@@ -259,7 +258,7 @@ func (s *situation) happens(e event, way string) error {
 			s.t.Error("Ready: ", err)
 		}
 	default:
-		eventually(s.t, "the attempt has ended", ended)
+		fdtest.Eventually(s.t, "the attempt has ended", ended)
 	}
 	return nil
 }
@@ -287,7 +286,7 @@ func (s *situation) hello() {
 		another.gets("sockets")
 		return
 	}
-	eventually(s.t, "it waits", func() bool {
+	fdtest.Eventually(s.t, "it waits", func() bool {
 		s.p.mu.Lock()
 		defer s.p.mu.Unlock()
 		return len(s.p.server.waiting) == 1
@@ -330,7 +329,7 @@ func TestStates(t *testing.T) {
 						if isCall && !errors.Is(err, row.err) || (!isCall || row.err == nil) && err != nil {
 							t.Errorf("got %v, want %v", err, row.err)
 						}
-						eventually(t, "the state is "+want.String(), func() bool { return s.is(want) })
+						fdtest.Eventually(t, "the state is "+want.String(), func() bool { return s.is(want) })
 					})
 				}
 			}

@@ -71,7 +71,7 @@ func TestFieldsOfALaterVersion(t *testing.T) {
 	relay := func() { w.relay("", 0, later, later) }
 	relay()
 	b := start(t, Config{Timeout: time.Millisecond}, w.path)
-	eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
+	fdtest.Eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
 	wantError(t, b.Ready(patient(t)), "not ready after 1ms")
 	relay()
 	c := start(t, Config{}, w.path)

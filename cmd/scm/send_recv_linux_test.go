@@ -71,7 +71,7 @@ func sendOpen(t *testing.T, addr string, file *os.File) {
 // await waits until a file exists, or until it does not.
 func await(t *testing.T, file string, exists bool) {
 	t.Helper()
-	fdtest.Eventually(t, fmt.Sprintf("%s: exists=%v", file, !exists), func() bool {
+	fdtest.Eventually(t, fmt.Sprintf("%s: exists=%v", file, exists), func() bool {
 		_, err := os.Lstat(file)
 		return (err == nil) == exists
 	})
@@ -266,7 +266,7 @@ func TestRecvCatWaits(t *testing.T) {
 			t.Errorf("read %q, %v, want %q: %s", p, err, text, &stderr)
 			break
 		}
-		fdtest.Eventually(t, "recv does not wait", func() bool {
+		fdtest.Eventually(t, "recv waits", func() bool {
 			asleep, err := witness.Sleeps(recv.Process.Pid)
 			return asleep || err != nil // it has failed
 		})

@@ -153,7 +153,7 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 		_ = cmd.Process.Kill() // it has ended already, unless the test has failed
 		_ = cmd.Wait()
 	}()
-	fdtest.Eventually(t, "scm starts no stub", func() bool {
+	fdtest.Eventually(t, "scm starts a stub", func() bool {
 		for _, stub = range strings.Fields(states(t, scm, "children")) {
 			// Package os may start a child of its own first, to see what the kernel can do.
 			line, _ := os.ReadFile("/proc/" + stub + "/cmdline")
@@ -167,11 +167,11 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 	pid, err := strconv.Atoi(stub)
 	fdtest.Must(t, err)
 	fdtest.Must(t, cmd.Process.Signal(syscall.SIGSTOP))
-	fdtest.Eventually(t, "scm does not stop", func() bool {
+	fdtest.Eventually(t, "scm stops", func() bool {
 		all := states(t, scm, "status")
 		return strings.Count(all, "\nState:\t") == strings.Count(all, "\nState:\tT")
 	})
-	fdtest.Eventually(t, "the stub does not stop", func() bool {
+	fdtest.Eventually(t, "the stub stops", func() bool {
 		status, _ := os.ReadFile("/proc/" + stub + "/status")
 		traced := !strings.Contains(string(status), "\nTracerPid:\t0\n")
 		caught = !traced && strings.Contains(string(status), "\nState:\tT")

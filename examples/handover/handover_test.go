@@ -93,11 +93,11 @@ func TestNoRequestIsLost(t *testing.T) {
 	for n := range 3 { // each server starts a successor, which the next one replaces
 		before := len(load.Answers())
 		program.OK(t, syscall.Kill(server.PID, syscall.SIGHUP))
-		program.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
+		fdtest.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
 		successor := program.Start(t, program.Command(socket, address))
 		server.Succeeds(t, fmt.Sprint("server ", n)) // returns when it and its successor have exited
 		server = successor
-		program.Eventually(t, "the new server answers", answers)
+		fdtest.Eventually(t, "the new server answers", answers)
 	}
 	if totals, err := load.End(0); err != nil {
 		t.Errorf("%v, want no failed request; %s", err, totals)
@@ -127,7 +127,7 @@ func TestLogWithoutReader(t *testing.T) {
 		c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		c.receives(t, old.PID) // so the old server, and not the next one, has accepted the connection
 		next, _ := run(address)
-		program.Eventually(t, "the old server logs after Replaced", func() bool { return strings.Contains(old.Stdout(), "draining\n") })
+		fdtest.Eventually(t, "the old server logs after Replaced", func() bool { return strings.Contains(old.Stdout(), "draining\n") })
 		c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		c.receives(t, old.PID)
 		if _, _, err := old.Wait(); err != nil {

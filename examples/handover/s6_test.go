@@ -63,12 +63,12 @@ func TestS6(t *testing.T) {
 	}
 	for range 3 { // s6-supervise waits for a second each time, in which the clients use the processors
 		var old int
-		program.Eventually(t, "the supervised process answers", func() bool {
+		fdtest.Eventually(t, "the supervised process answers", func() bool {
 			old = supervised() // s6 may say so only after the process has begun to answer
 			return load.Answers()[old] > 0
 		})
 		run("s6-svc", "-h")
-		program.Eventually(t, "another supervised process answers", func() bool {
+		fdtest.Eventually(t, "another supervised process answers", func() bool {
 			now := supervised()
 			return load.Answers()[now] > 0 && now != old
 		})

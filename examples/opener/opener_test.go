@@ -36,7 +36,7 @@ func start(t *testing.T, folder string, user int) (socket string, server *progra
 	program.OK(t, os.Chmod(dir, 0o755))
 	socket = filepath.Join(dir, "socket")
 	server = program.Start(t, program.Command(socket, folder, strconv.Itoa(user)))
-	program.Eventually(t, "the server listens", func() bool {
+	fdtest.Eventually(t, "the server listens", func() bool {
 		conn, err := scm.Dial(context.Background(), "unix", socket)
 		return err == nil && conn.Close() == nil
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -18,7 +19,7 @@ func TestPass(t *testing.T) {
 	server := program.Command("file")
 	server.Dir = dir
 	sender := program.Start(t, server)
-	program.Eventually(t, "the server listens", func() bool { return sender.Stdout() == "listening\n" })
+	fdtest.Eventually(t, "the server listens", func() bool { return sender.Stdout() == "listening\n" })
 	client := program.Command()
 	client.Dir = dir
 	program.Start(t, client).Prints(t, "the contents of a file")

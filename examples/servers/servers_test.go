@@ -64,7 +64,7 @@ func (l *load) start(t *testing.T, clients int, ask func(*http.Client) error) (s
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	before := l.asked.Load()
-	program.Eventually(t, "the clients have made more requests", func() bool { return l.asked.Load() >= before+n })
+	fdtest.Eventually(t, "the clients have made more requests", func() bool { return l.asked.Load() >= before+n })
 }
 
 // check fails the test if a request has failed.
@@ -158,7 +158,7 @@ func TestWeb(t *testing.T) {
 	address := l.Addr().String()
 	program.OK(t, l.Close())
 	server := program.Start(t, program.Command("web", filepath.Join(fdtest.ShortDir(t), "socket"), address))
-	program.Eventually(t, "the server listens", func() bool {
+	fdtest.Eventually(t, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
 	})
@@ -228,18 +228,18 @@ func TestInPlace(t *testing.T) {
 	}
 	const upgrades = 10
 	for i := range upgrades {
-		program.Eventually(t, "a new version answers", func() bool { return seen() == i+1 })
+		fdtest.Eventually(t, "a new version answers", func() bool { return seen() == i+1 })
 		l.more(t, 50)
 		hangUp(t, server)
 	}
-	program.Eventually(t, "the last version answers", func() bool { return seen() == upgrades+1 })
+	fdtest.Eventually(t, "the last version answers", func() bool { return seen() == upgrades+1 })
 	stop()
 	l.check(t)
 	// Without clients, descriptor 3 is free.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := range upgrades {
 		hangUp(t, server)
-		program.Eventually(t, "another version answers", func() bool {
+		fdtest.Eventually(t, "another version answers", func() bool {
 			program.OK(t, read(client.Get("http://"+address)))
 			return seen() == upgrades+i+2
 		})

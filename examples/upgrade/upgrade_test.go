@@ -23,7 +23,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	address := l.Addr().String()
 	program.OK(t, l.Close())
 	server := program.Start(t, program.Command(filepath.Join(fdtest.ShortDir(t), "socket"), address))
-	program.Eventually(t, "the server listens", func() bool {
+	fdtest.Eventually(t, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
 	})
@@ -36,7 +36,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	now, seen := server.PID, map[int]bool{server.PID: true}
 	for n := range 3 {
 		program.OK(t, syscall.Kill(now, syscall.SIGHUP))
-		program.Eventually(t, fmt.Sprint("successor ", n, " answers all clients"), func() bool {
+		fdtest.Eventually(t, fmt.Sprint("successor ", n, " answers all clients"), func() bool {
 			for pid, answered := range load.Answers() {
 				if !seen[pid] && answered == len(clients) {
 					now, seen[pid] = pid, true

@@ -105,15 +105,6 @@ func protocols(names ...string) *http.Protocols {
 	return p
 }
 
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(timeLimit); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not within a minute: ", what)
-		}
-	}
-}
-
 // Before each successor, another one dies after it has received the sockets. make proof-stress restarts the server 200
 // times under each load.
 func TestNoRequestIsLost(t *testing.T) {
@@ -209,7 +200,7 @@ func restart(t *testing.T, times int, clients []*webtest.Client, socket string) 
 		}
 		predecessor := server
 		server, _, _ = startServer(t, path, 0)
-		eventually(t, "the successor answers all clients", func() bool {
+		fdtest.Eventually(t, "the successor answers all clients", func() bool {
 			return load.Answers()[server.Process.Pid] == len(clients)
 		})
 		if err := predecessor.Wait(); err != nil {
@@ -316,7 +307,7 @@ func isAskedToClose(t *testing.T, conn net.Conn) {
 // waitForDrain returns when Drain has closed the listener.
 func waitForDrain(t *testing.T, address string) {
 	t.Helper()
-	eventually(t, "the listener is closed", func() bool {
+	fdtest.Eventually(t, "the listener is closed", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
@@ -541,7 +532,7 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 					answer <- string(text)
 				}()
 				accepted := <-l.accepted
-				eventually(t, "the request has arrived", func() bool { return httpdrain.IsUnread(accepted) })
+				fdtest.Eventually(t, "the request has arrived", func() bool { return httpdrain.IsUnread(accepted) })
 				drained := drains(t, s)
 				expire := <-timers
 				for range httpdrain.Looks - 1 {

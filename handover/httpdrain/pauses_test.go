@@ -141,7 +141,7 @@ func TestClientsThatPause(t *testing.T) {
 				}
 				longest = max(longest, time.Since(start))
 			}
-			eventually(t, "the clients that do not repeat have reused their connections often enough", func() bool {
+			fdtest.Eventually(t, "the clients that do not repeat have reused their connections often enough", func() bool {
 				return once.reused.Load() >= reuses && control.reused.Load() >= reuses
 			})
 			wait()

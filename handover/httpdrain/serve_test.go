@@ -41,7 +41,7 @@ func upgrade(t *testing.T, path string) (now int) {
 	t.Helper()
 	before := serves(path)
 	fdtest.Must(t, syscall.Kill(before, syscall.SIGHUP))
-	eventually(t, "a successor serves", func() bool { now = serves(path); return now != 0 && now != before })
+	fdtest.Eventually(t, "a successor serves", func() bool { now = serves(path); return now != 0 && now != before })
 	return now
 }
 
@@ -72,7 +72,7 @@ func TestListenAndServe(t *testing.T) {
 		upgrade(t, path)
 	}
 	last := serves(path)
-	eventually(t, "the last process answers all clients", func() bool { return load.Answers()[last] == len(clients) })
+	fdtest.Eventually(t, "the last process answers all clients", func() bool { return load.Answers()[last] == len(clients) })
 	totals, err := load.End(0)
 	if err != nil {
 		t.Error(err)
@@ -82,7 +82,7 @@ func TestListenAndServe(t *testing.T) {
 	if err := syscall.Kill(last, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the last process ends", func() bool {
+	fdtest.Eventually(t, "the last process ends", func() bool {
 		for lines.Scan() { // until the last one closes the pipe
 		}
 		conn, err := net.Dial("tcp", strings.TrimPrefix(urls["plain"], "http://"))
@@ -108,7 +108,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	answer, err := webtest.Post(http.DefaultClient, urls["plain"], body, true)
 	fdtest.Must(t, err)
 	successor := upgrade(t, path)
-	eventually(t, "the first server is replaced", func() bool {
+	fdtest.Eventually(t, "the first server is replaced", func() bool {
 		transport := &http.Transport{DisableKeepAlives: true}
 		pid, err := (&webtest.Client{URL: urls["plain"], HTTP: http.Client{Transport: transport}, Rest: webtest.Done}).Ask()
 		return err == nil && pid == successor
@@ -122,7 +122,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
+	fdtest.Eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
 }
 
 // A SIGHUP that arrives during an upgrade starts another one, if that one fails.
@@ -130,7 +130,7 @@ func TestListenAndServeRemembersSIGHUP(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	first, _, _ := startServer(t, path, 0)
 	pid := first.Process.Pid
-	eventually(t, "the server serves", func() bool { return serves(path) == pid })
+	fdtest.Eventually(t, "the server serves", func() bool { return serves(path) == pid })
 	l, err := net.Listen("unix", path+".fails")
 	fdtest.Must(t, err)
 	defer func() { _ = l.Close() }()
@@ -140,13 +140,13 @@ func TestListenAndServeRemembersSIGHUP(t *testing.T) {
 		err = errors.Join(l.Close(), syscall.Kill(pid, syscall.SIGHUP), conn.Close()) // the first successor fails
 	}
 	fdtest.Must(t, err)
-	eventually(t, "another successor serves", func() bool { return serves(path) != 0 && serves(path) != pid })
+	fdtest.Eventually(t, "another successor serves", func() bool { return serves(path) != 0 && serves(path) != pid })
 	limit := time.AfterFunc(timeLimit, func() { _ = first.Process.Kill() })
 	defer limit.Stop()
 	if err := errors.Join(first.Wait(), syscall.Kill(serves(path), syscall.SIGTERM)); err != nil { // Ready has returned
 		t.Error(err)
 	}
-	eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
+	fdtest.Eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
 }
 
 // Errors that are known before Ready do not replace a server that works.
@@ -249,7 +249,7 @@ func TestListenAndServeDoesNotHandOverAfterSIGTERM(t *testing.T) {
 		t.Error("the server drains before SIGTERM")
 	}
 	fdtest.Must(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	eventually(t, "the drain has begun", asked)
+	fdtest.Eventually(t, "the drain has begun", asked)
 	if err := successor.Ready(patient(t)); err == nil {
 		t.Error("a successor has taken over")
 	}
@@ -325,7 +325,7 @@ func TestOnDrainEndsStreams(t *testing.T) {
 				}()
 			}
 			for version := range upgrades + 1 {
-				eventually(t, "each client has a stream", func() bool { return arrived[version].Load() == streams })
+				fdtest.Eventually(t, "each client has a stream", func() bool { return arrived[version].Load() == streams })
 				predecessor := last
 				if version < upgrades {
 					start(version + 1)

@@ -22,5 +22,5 @@ func Ended(pid int) bool {
 // WaitEnded waits until Ended reports true.
 func WaitEnded(t testing.TB, pid int) {
 	t.Helper()
-	Eventually(t, fmt.Sprintf("process %d has not ended within a minute", pid), func() bool { return Ended(pid) })
+	Eventually(t, fmt.Sprintf("process %d has ended", pid), func() bool { return Ended(pid) })
 }

@@ -44,7 +44,7 @@ func TestEnded(t *testing.T) {
 	fdtest.Must(t, err)
 	fdtest.Must(t, cmd.Start())
 	pid := cmd.Process.Pid
-	fdtest.Eventually(t, "the main thread has not ended within a minute", func() bool {
+	fdtest.Eventually(t, "the main thread has ended", func() bool {
 		status, err := procfs.ReadStatus(pid)
 		fdtest.Must(t, err)
 		return status.HasEnded()

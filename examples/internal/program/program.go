@@ -117,7 +117,7 @@ func (p *Process) Stdout() string { return p.output[0].String() }
 // Listens waits until the process prints the line "listening at ADDRESS", and returns the address.
 func (p *Process) Listens(t *testing.T) (address string) {
 	t.Helper()
-	Eventually(t, "the process prints where it listens", func() bool {
+	fdtest.Eventually(t, "the process prints where it listens", func() bool {
 		_, rest, _ := strings.Cut(p.output[0].String(), "listening at ")
 		line, _, whole := strings.Cut(rest, "\n")
 		address = line
@@ -159,14 +159,4 @@ func Public(t testing.TB) string {
 	}
 	OK(t, os.Chmod(dir, 0o755))
 	return file
-}
-
-// Eventually waits until something is true.
-func Eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not within a minute: ", what)
-		}
-	}
 }
