@@ -816,9 +816,7 @@ func TestDuplicatesOfAKeptSocketAreNotLogged(t *testing.T) {
 	kept := os.NewFile(uintptr(fd), "kept")
 	defer kept.Close()
 	passes(a, "other", os.NewFile(uintptr(must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))), "other"))
-	if err := a.Keep("kept", kept); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, a.Keep("kept", kept))
 	ready(t, a)
 	if log.has("closed received")() {
 		t.Errorf("%q", log.lines)
@@ -902,9 +900,7 @@ func TestNames(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	l := listen(t, a, "web", "tcp", "127.0.0.1:0")
 	f := must(os.Open(os.DevNull))
-	if err := a.Keep("state", f); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, a.Keep("state", f))
 	for name, want := range map[string]error{
 		"": os.ErrInvalid, "a:b": os.ErrInvalid, "a\nb": os.ErrInvalid, "é": os.ErrInvalid, strings.Repeat("n", 256): os.ErrInvalid,
 		"web": os.ErrExist, "state": os.ErrExist,
@@ -1506,9 +1502,7 @@ func TestCloseEndsUpgrade(t *testing.T) {
 	done := upgrades(patient(t), t, a, cmd)
 	written := func() string { return string(must(os.ReadFile(output.Name()))) }
 	fdtest.Eventually(t, "the successor has started", func() bool { return written() == "started\n" })
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, a.Close())
 	if _, err := os.Stat(a.path); err == nil {
 		t.Error("the path is not free")
 	}
@@ -1537,9 +1531,7 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 		fdtest.Must(t, a.await(ctx, cmd, exited))
 	}
 	_ = in.Close()
-	if err := <-exited; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-exited)
 }
 
 // The program is started by a link, which leads to another version later.
@@ -1587,9 +1579,7 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 					}
 				}
 			}
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Error(err)
-			}
+			fdtest.Must(t, syscall.Kill(pid, syscall.SIGKILL))
 		})
 	}
 }

@@ -32,9 +32,7 @@ func TestCheck(t *testing.T) {
 	}
 	s := successorOf(t, a.path)
 	s.getsAbort("not on Sundays")
-	if err := sameUser(s.conn); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, sameUser(s.conn))
 	b := startReady(t, Config{Check: func(*scm.Conn) error { return fmt.Errorf("policy server: %w", io.EOF) }})
 	successorOf(t, b.path).getsAbort("policy server: EOF")
 }

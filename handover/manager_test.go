@@ -334,12 +334,8 @@ func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	m.gets("RELOADING=1")
 	t.Setenv("INVOCATION_ID", "4567")
 	replaces(t, p)
-	if err := <-upgraded; err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-upgraded)
+	fdtest.Must(t, cmd.Process.Kill())
 	texts := []string{<-m.texts, <-m.texts} // of both units, in either order
 	if !slices.Equal(texts, []string{"READY=1", "READY=1"}) {
 		t.Errorf("the manager received %q", texts)
@@ -454,9 +450,7 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	exits.manager.fill()
 	a := start(t, Config{}, socketPath(t))
 	web := listen(t, a, "web", "tcp", "127.0.0.1:0")
-	if err := a.Ready(done); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, a.Ready(done))
 	notifyTime = time.Millisecond
 	failed := a.Upgrade(patient(t), exec.Command("missing"))
 	last := a.manager.last

@@ -129,9 +129,7 @@ func TestPIDFileThatCannotBeRestored(t *testing.T) {
 		s := successorOf(t, a.path)
 		s.takesOver("")
 		if changed {
-			if err := os.WriteFile(a.pidFile.path, []byte("1\n"), 0o600); err != nil {
-				t.Error(err)
-			}
+			fdtest.Must(t, os.WriteFile(a.pidFile.path, []byte("1\n"), 0o600))
 		}
 		s.close()
 		fdtest.Eventually(t, "the attempt has failed", log.has("did not take over"))

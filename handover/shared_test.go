@@ -264,9 +264,7 @@ func TestNoFiles(t *testing.T) {
 				t.Errorf("the kernel rejects descriptors for %d sockets, want 2", n)
 			}
 			// What the program turns on later stays on.
-			if err := packets.PassRights(true); err != nil {
-				t.Error(err)
-			}
+			fdtest.Must(t, packets.PassRights(true))
 			fails(t, p)
 			if n := rejects(); n != 1 {
 				t.Errorf("after PassRights, the kernel rejects descriptors for %d sockets, want 1", n)

@@ -132,9 +132,7 @@ func TestSquatter(t *testing.T) {
 	if got := next(t, lines); got != "0 <nil>" {
 		t.Errorf("the squatter has received %s", got)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, cmd.Wait())
 }
 
 // The first process of a PID namespace cannot be replaced, because the others end with it.

@@ -145,9 +145,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 // Smoke accepts a peer that follows the contract, and otherwise reports what is wrong.
 func TestSmoke(t *testing.T) {
 	checkNothingLeft(t)
-	if err := process.Smoke(context.Background(), runner(t), process.DefaultTimeout); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, process.Smoke(context.Background(), runner(t), process.DefaultTimeout))
 	const polite = `hello) echo ok name=x can=stream;; use) sock=${rest#sock=}; echo ok;; end) [ -z "$sock" ] || eval "exec ${sock%% *}>&-"; echo ok;; `
 	closes := strings.Replace(polite, "can=stream", "can=stream closes=yes", 1)
 	for _, c := range []struct{ name, verbs, want string }{

@@ -49,13 +49,13 @@ func TestWorkersAnswer(t *testing.T) {
 	if len(by) != 3 || by[acceptor.PID] != 0 {
 		t.Fatalf("answers by process: %v; the acceptor is %d", by, acceptor.PID)
 	}
-	program.OK(t, syscall.Kill(victim, syscall.SIGKILL))
+	fdtest.Must(t, syscall.Kill(victim, syscall.SIGKILL))
 	fdtest.WaitEnded(t, victim) // until then its end of the socket is open
 	if by := answers(); len(by) != 2 || by[victim] != 0 {
 		t.Errorf("answers by process: %v, without %d", by, victim)
 	}
 
-	program.OK(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
 	_, stderr, err := acceptor.Wait()
 	dead, end := fmt.Sprintf("worker %d: ", victim), "accept: signal: killed\n"
 	if err == nil || !strings.Contains(stderr, dead) || !strings.HasSuffix(stderr, end) {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 func pair(t *testing.T) (a, b *scm.Conn) {
 	t.Helper()
 	a, b, err := scm.Pair("unix")
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
 	return a, b
 }
@@ -34,7 +34,7 @@ func TestCancel(t *testing.T) {
 		if f, err := recvFile(ctx, b); f != nil || !errors.Is(err, context.Canceled) {
 			t.Fatalf("round %d: the receive returned %v, %v; want no file and context.Canceled", i, f, err)
 		}
-		program.OK(t, a.SendFile("null", os.Stdin))
+		fdtest.Must(t, a.SendFile("null", os.Stdin))
 		f := program.Must(recvFile(context.Background(), b))
 		_ = f.Close()
 	}
@@ -46,8 +46,8 @@ func TestSignal(t *testing.T) {
 	p.Listens(t)
 	conn := program.Must(scm.Dial(context.Background(), "unix", path))
 	defer func() { _ = conn.Close() }()
-	program.OK(t, conn.SendFile(os.DevNull, os.Stdin))
-	program.OK(t, syscall.Kill(p.PID, syscall.SIGTERM))
+	fdtest.Must(t, conn.SendFile(os.DevNull, os.Stdin))
+	fdtest.Must(t, syscall.Kill(p.PID, syscall.SIGTERM))
 	p.Succeeds(t, "the program, after SIGTERM,")
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the socket was not removed: ", err)

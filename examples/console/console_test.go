@@ -31,11 +31,11 @@ func begin(t *testing.T, stdin string) (path string, p *program.Process) {
 // send sends the file as runc does, and closes it.
 func send(t *testing.T, path string, file *os.File, err error) {
 	t.Helper()
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	defer func() { _ = file.Close() }()
 	conn := fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(context.Background(), "unix", path) })
 	defer func() { _ = conn.Close() }()
-	program.OK(t, conn.SendFile(file.Name(), file))
+	fdtest.Must(t, conn.SendFile(file.Name(), file))
 }
 
 // runc and crun send a blocking terminal.
@@ -50,9 +50,9 @@ func exchange(t *testing.T, nonblocking bool) {
 	if err != nil {
 		t.Skip("cannot open a terminal: ", err)
 	}
-	program.OK(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	fdtest.Must(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
 	number := program.Must(unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN))
-	program.OK(t, unix.SetNonblock(int(master.Fd()), nonblocking))
+	fdtest.Must(t, unix.SetNonblock(int(master.Fd()), nonblocking))
 	inside, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	path, p := begin(t, "typed\n")
 	send(t, path, master, err)

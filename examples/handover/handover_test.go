@@ -86,13 +86,13 @@ func TestNoRequestIsLost(t *testing.T) {
 	address := server.Listens(t)
 	// After a successor that fails, the server continues.
 	failing := program.Must(net.Dial("unix", socket))
-	program.OK(t, failing.Close())
+	fdtest.Must(t, failing.Close())
 
 	load := start(t, address)
 	answers := func() bool { return load.Answers()[server.PID] > 0 }
 	for n := range 3 { // each server starts a successor, which the next one replaces
 		before := len(load.Answers())
-		program.OK(t, syscall.Kill(server.PID, syscall.SIGHUP))
+		fdtest.Must(t, syscall.Kill(server.PID, syscall.SIGHUP))
 		fdtest.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
 		successor := program.Start(t, program.Command(socket, address))
 		server.Succeeds(t, fmt.Sprint("server ", n)) // returns when it and its successor have exited
@@ -102,7 +102,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	if totals, err := load.End(0); err != nil {
 		t.Errorf("%v, want no failed request; %s", err, totals)
 	}
-	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	server.Succeeds(t, "the last server, after SIGTERM,")
 }
 
@@ -112,7 +112,7 @@ func TestLogWithoutReader(t *testing.T) {
 	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	run := func(address string) (p *program.Process, listens string) {
 		r, w, err := os.Pipe()
-		program.OK(t, err)
+		fdtest.Must(t, err)
 		cmd := program.Command(socket, address)
 		cmd.Env, cmd.Stderr = append(cmd.Env, "LOG=1"), w
 		p = program.Start(t, cmd)
@@ -133,7 +133,7 @@ func TestLogWithoutReader(t *testing.T) {
 		if _, _, err := old.Wait(); err != nil {
 			t.Errorf("handover %d: the old server ended: %v", n, err)
 		}
-		program.OK(t, c.Close())
+		fdtest.Must(t, c.Close())
 		old = next
 	}
 	if totals, err := load.End(0); err != nil {
@@ -152,7 +152,7 @@ func TestSignalDuringDrain(t *testing.T) {
 	c.receives(t, old.PID)
 	c.send("GET / HTTP/1.1\r\n") // the beginning of another request
 	program.Start(t, program.Command(socket, address)).Listens(t)
-	program.OK(t, syscall.Kill(old.PID, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(old.PID, syscall.SIGTERM))
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if _, err := c.in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the server has ended the connection: ", err)

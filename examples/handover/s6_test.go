@@ -28,7 +28,7 @@ func TestS6(t *testing.T) {
 	service := fdtest.ShortDir(t)
 	server := program.Command(filepath.Join(service, "socket"), "127.0.0.1:0")
 	script := fmt.Sprintf("#!/bin/sh\nexec '%s'\n", strings.Join(server.Args, "' '"))
-	program.OK(t, os.WriteFile(filepath.Join(service, "run"), []byte(script), 0o700))
+	fdtest.Must(t, os.WriteFile(filepath.Join(service, "run"), []byte(script), 0o700))
 	cmd := exec.Command("s6-supervise", service)
 	cmd.Env = server.Env
 	supervisor := program.Start(t, cmd)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 var errNoFile = errors.New("no file")
@@ -54,7 +55,7 @@ func TestPageShowsXSys(t *testing.T) {
 // open returns the number of open descriptors.
 func open(t *testing.T) int {
 	entries, err := os.ReadDir("/proc/self/fd")
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	return len(entries)
 }
 
@@ -64,7 +65,7 @@ func TestFaultsOfRecvFile(t *testing.T) {
 		t.Skip("on a 32-bit system, the buffer has no space for a second descriptor")
 	}
 	a, b, err := scm.Pair("unixpacket")
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	defer closeAll(a, b)
 	for _, test := range []struct {
 		name    string
@@ -81,7 +82,7 @@ func TestFaultsOfRecvFile(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			receive := func(recv func() (*os.File, error)) (left int, err error) {
-				program.OK(t, a.Send(&scm.Message{Buffers: test.payload, FDs: test.fds}, 0))
+				fdtest.Must(t, a.Send(&scm.Message{Buffers: test.payload, FDs: test.fds}, 0))
 				before := open(t)
 				f, err := recv()
 				if f != nil {
@@ -103,16 +104,16 @@ func TestFaultsOfRecvFile(t *testing.T) {
 // sendFile makes the file blocking for all processes that have it, and SendFile does not.
 func TestFaultOfSendFile(t *testing.T) {
 	a, b, err := scm.Pair("unix")
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	defer closeAll(a, b)
 	r, w, err := os.Pipe()
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	defer closeAll(r, w)
-	program.OK(t, a.SendFile("r", r))
+	fdtest.Must(t, a.SendFile("r", r))
 	if on, err := scm.Nonblock(r); !on || err != nil {
 		t.Errorf("after SendFile, Nonblock returns %v, %v, want true", on, err)
 	}
-	program.OK(t, sendFile(a.UnixConn, r))
+	fdtest.Must(t, sendFile(a.UnixConn, r))
 	if on, err := scm.Nonblock(r); on || err != nil {
 		t.Errorf("after sendFile, Nonblock returns %v, %v, want false", on, err)
 	}

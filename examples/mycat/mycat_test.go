@@ -31,7 +31,7 @@ func TestEveryCombinationOfCAndGo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	// The content is larger than a pipe or a buffer.
 	content := []byte(strings.Repeat(lines, 10000))
-	program.OK(t, os.WriteFile(file, content, 0o600))
+	fdtest.Must(t, os.WriteFile(file, content, 0o600))
 	missing := filepath.Join(t.TempDir(), "missing")
 
 	for _, cat := range []string{"go", "c"} {

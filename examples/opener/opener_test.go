@@ -33,7 +33,7 @@ func nobody() (user int, attr *syscall.SysProcAttr) {
 func start(t *testing.T, folder string, user int) (socket string, server *program.Process) {
 	t.Helper()
 	dir := fdtest.ShortDir(t)
-	program.OK(t, os.Chmod(dir, 0o755))
+	fdtest.Must(t, os.Chmod(dir, 0o755))
 	socket = filepath.Join(dir, "socket")
 	server = program.Start(t, program.Command(socket, folder, strconv.Itoa(user)))
 	fdtest.Eventually(t, "the server listens", func() bool {
@@ -52,7 +52,7 @@ func TestOpener(t *testing.T) {
 		os.Mkdir(folder+"/folder", 0o700),
 		unix.Mkfifo(folder+"/fifo", 0o600),
 	} {
-		program.OK(t, err)
+		fdtest.Must(t, err)
 	}
 	user, attr := nobody()
 	socket, server := start(t, folder, user)
@@ -76,7 +76,7 @@ func TestOpener(t *testing.T) {
 			t.Errorf("%s: printed %q and %q, and ended with %v; want %+q", name, out, errs, err, want)
 		}
 	}
-	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	server.Succeeds(t, "the server, after SIGTERM,")
 }
 
@@ -94,8 +94,8 @@ func TestOtherUser(t *testing.T) {
 // The client accepts nothing but a regular file that it can only read.
 func TestHostileServer(t *testing.T) {
 	r, w, err := os.Pipe()
-	program.OK(t, err)
-	program.OK(t, w.Close()) // so that a client that accepts the pipe does not wait
+	fdtest.Must(t, err)
+	fdtest.Must(t, w.Close()) // so that a client that accepts the pipe does not wait
 	writable := program.Must(os.OpenFile(filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE, 0o600))
 	socket := filepath.Join(fdtest.ShortDir(t), "socket")
 	l := program.Must(scm.Listen(context.Background(), "unix", socket))

@@ -43,8 +43,8 @@ func TestDifferentCalls(t *testing.T) {
 	needsCompilerAndPtrace(t)
 	dir, file := fdtest.ShortDir(t), program.Must(filepath.Abs("../../internal/pure/pure_linux.go"))
 	text := strings.Replace(string(program.Must(os.ReadFile(file))), "c.fds[0] = fd", "c.fds[0], c.fds[1] = fd, 7", 1)
-	program.OK(t, os.WriteFile(dir+"/faulty.go", []byte(text), 0o666))
-	program.OK(t, os.WriteFile(dir+"/overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"/faulty.go"), 0o666))
+	fdtest.Must(t, os.WriteFile(dir+"/faulty.go", []byte(text), 0o666))
+	fdtest.Must(t, os.WriteFile(dir+"/overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"/faulty.go"), 0o666))
 	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -tags=scm_purego -overlay="+dir+"/overlay")
 	t.Setenv("CGO_ENABLED", "0")
 	const call = `cgo against pure Go: call \d of process \d.* \(sendmsg\), at its entry: padding after cmsg_data\[0:1\] of 4: 00 against 07 .*\n`

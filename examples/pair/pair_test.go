@@ -80,12 +80,12 @@ func TestInterrupt(t *testing.T) {
 	pair := program.Command()
 	pair.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	steps := program.Must(pair.StderrPipe())
-	program.OK(t, pair.Start())
+	fdtest.Must(t, pair.Start())
 	lines := bufio.NewScanner(steps)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "building ") {
 	}
-	program.OK(t, lines.Err())
-	program.OK(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
+	fdtest.Must(t, lines.Err())
+	fdtest.Must(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
 	rest := program.Must(io.ReadAll(steps))
 	_ = pair.Wait() // its exit status is checked
 	if left := program.Must(os.ReadDir(temporary)); pair.ProcessState.ExitCode() != 1 || len(left) > 0 {
@@ -96,12 +96,12 @@ func TestInterrupt(t *testing.T) {
 // If a compiler takes long, pair prints what it is building. It writes nothing to a compiler, which may have ended.
 func TestStep(t *testing.T) {
 	cc := fdtest.ShortDir(t) + "/cc"
-	program.OK(t, os.WriteFile(cc, []byte("#!/bin/sh\ncase $* in *empty*) [ -z \"$(cat)\" ] ;; *) exec sleep 600 ;; esac\n"), 0o755))
+	fdtest.Must(t, os.WriteFile(cc, []byte("#!/bin/sh\ncase $* in *empty*) [ -z \"$(cat)\" ] ;; *) exec sleep 600 ;; esac\n"), 0o755))
 	t.Setenv("CC", cc)
 	pair := program.Command()
 	pair.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	steps := program.Must(pair.StderrPipe())
-	program.OK(t, pair.Start())
+	fdtest.Must(t, pair.Start())
 	const want = "still building a parent and a child in C after "
 	lines, printed := bufio.NewScanner(steps), []string{}
 	for len(printed) < 100 && lines.Scan() {
@@ -110,11 +110,11 @@ func TestStep(t *testing.T) {
 			break
 		}
 	}
-	program.OK(t, lines.Err())
+	fdtest.Must(t, lines.Err())
 	if !strings.HasPrefix(lines.Text(), want) {
 		t.Errorf("printed %q, want %q", printed, want)
 	}
-	program.OK(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
+	fdtest.Must(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
 	_ = program.Must(io.ReadAll(steps))
 	_ = pair.Wait() // it fails
 }

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestPass(t *testing.T) {
 	dir := t.TempDir()
-	program.OK(t, os.WriteFile(dir+"/file", []byte("the contents of a file"), 0o600))
+	fdtest.Must(t, os.WriteFile(dir+"/file", []byte("the contents of a file"), 0o600))
 	server := program.Command("file")
 	server.Dir = dir
 	sender := program.Start(t, server)

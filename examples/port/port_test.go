@@ -90,8 +90,8 @@ func TestHowto(t *testing.T) {
 	} {
 		file := program.Must(filepath.Abs("../../" + c.file))
 		faulty := bytes.Replace(program.Must(os.ReadFile(file)), []byte(c.old), []byte(c.new), 1)
-		program.OK(t, os.WriteFile(dir+"faulty.go", faulty, 0o666))
-		program.OK(t, os.WriteFile(dir+"overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"faulty.go"), 0o666))
+		fdtest.Must(t, os.WriteFile(dir+"faulty.go", faulty, 0o666))
+		fdtest.Must(t, os.WriteFile(dir+"overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"faulty.go"), 0o666))
 		_, _ = run("go", "build", "-overlay", dir+"overlay", "-tags", "scm_purego", "-o", dir+"faulty", "./examples/port")
 		got, code := diff(c.a, "faulty", 0, c.allow)
 		if first, _, _ := strings.Cut(got, "\n"); code != c.code || !strings.Contains(first, c.want) || strings.Count(got, "\n") > 20 {

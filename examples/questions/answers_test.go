@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // readTerminal returns what is written to a terminal until the last process closes it.
@@ -30,12 +31,12 @@ func TestEndOfTerminal(t *testing.T) {
 		fd := program.Must(unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))
 		number, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
 		err = errors.Join(err, unix.SetNonblock(fd, nonblocking), unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
-		program.OK(t, err)
+		fdtest.Must(t, err)
 		master := program.Must(scm.NewFile(fd, "terminal"))
 		for range 2 {
 			terminal := program.Must(os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0))
 			_, err = terminal.WriteString("text")
-			program.OK(t, errors.Join(err, terminal.Close()))
+			fdtest.Must(t, errors.Join(err, terminal.Close()))
 			if text, err := readTerminal(master); err != nil || string(text) != "text" {
 				t.Errorf("nonblocking: %v: %q, %v", nonblocking, text, err)
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // writeFiles waits while too many descriptors are in flight. The poller cannot wait for this.
@@ -99,7 +100,7 @@ func TestDescriptorsInFlightAreShown(t *testing.T) {
 	defer func() { _, _ = a.Close(), b.Close() }()
 	raw := program.Must(b.SyscallConn())
 	var line string
-	program.OK(t, raw.Control(func(fd uintptr) { line = fmt.Sprintf("/proc/%d/fdinfo/%d:scm_fds: 3\n", os.Getpid(), fd) }))
+	fdtest.Must(t, raw.Control(func(fd uintptr) { line = fmt.Sprintf("/proc/%d/fdinfo/%d:scm_fds: 3\n", os.Getpid(), fd) }))
 	out, err := exec.Command("sh", "-c", "grep "+command).Output()
 	if !strings.Contains("\n"+string(out), "\n"+line) {
 		t.Errorf("%s: %q does not contain %q: %v", command, out, line, err)

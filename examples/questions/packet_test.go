@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // longest returns the length of the longest packet that conn can send.
@@ -50,10 +51,10 @@ func TestPacketLength(t *testing.T) {
 		} {
 			t.Run(network+" "+c.name, func(t *testing.T) {
 				a, b, err := scm.Pair(network)
-				program.OK(t, err)
+				fdtest.Must(t, err)
 				defer func() { _, _ = a.Close(), b.Close() }()
 				if c.set > 0 {
-					program.OK(t, a.SetWriteBuffer(c.set))
+					fdtest.Must(t, a.SetWriteBuffer(c.set))
 				}
 				if n, err := longest(a); n != c.want || err != nil {
 					t.Fatalf("%d, %v, not %d", n, err, c.want)

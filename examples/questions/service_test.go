@@ -250,7 +250,7 @@ done
 "$SERVICE" stores </dev/null &
 printf %s $! >"$pid"
 `
-	program.OK(t, os.WriteFile(path("runtime"), []byte(runtime), 0o700))
+	fdtest.Must(t, os.WriteFile(path("runtime"), []byte(runtime), 0o700))
 	if err := os.Mkdir(path("notify"), 0o700); err != nil { // for the socket of conmon
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func (l *load) check(t *testing.T) {
 
 func hangUp(t *testing.T, p *program.Process) {
 	t.Helper()
-	program.OK(t, syscall.Kill(p.PID, syscall.SIGHUP))
+	fdtest.Must(t, syscall.Kill(p.PID, syscall.SIGHUP))
 }
 
 // call makes a connection and a call.
@@ -156,7 +156,7 @@ func TestGRPCServesWhatIsAcceptedDuringTheDrain(t *testing.T) {
 func TestWeb(t *testing.T) {
 	l := program.Must(net.Listen("tcp", "127.0.0.1:0"))
 	address := l.Addr().String()
-	program.OK(t, l.Close())
+	fdtest.Must(t, l.Close())
 	server := program.Start(t, program.Command("web", filepath.Join(fdtest.ShortDir(t), "socket"), address))
 	fdtest.Eventually(t, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
@@ -181,9 +181,9 @@ func TestWeb(t *testing.T) {
 		}
 		seen[pid] = true
 		conn, _, err := websocket.Dial(ctx, "ws://"+address+"/socket", &websocket.DialOptions{HTTPClient: client})
-		program.OK(t, err)
+		fdtest.Must(t, err)
 		t.Cleanup(func() { _ = conn.CloseNow() })
-		program.OK(t, conn.Write(ctx, websocket.MessageText, []byte("who?")))
+		fdtest.Must(t, conn.Write(ctx, websocket.MessageText, []byte("who?")))
 		if _, answer, err := conn.Read(ctx); err != nil || string(answer) != fmt.Sprint(pid) {
 			t.Fatalf("the answer is %q, %v, want %d", answer, err, pid)
 		}
@@ -191,7 +191,7 @@ func TestWeb(t *testing.T) {
 		if i == upgrades {
 			signal = syscall.SIGTERM
 		}
-		program.OK(t, syscall.Kill(pid, signal))
+		fdtest.Must(t, syscall.Kill(pid, signal))
 		if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 			t.Error("the WebSocket ended with ", err)
 		}
@@ -240,11 +240,11 @@ func TestInPlace(t *testing.T) {
 	for i := range upgrades {
 		hangUp(t, server)
 		fdtest.Eventually(t, "another version answers", func() bool {
-			program.OK(t, read(client.Get("http://"+address)))
+			fdtest.Must(t, read(client.Get("http://"+address)))
 			return seen() == upgrades+i+2
 		})
 	}
-	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	if stderr := server.Succeeds(t, "the server, after SIGTERM,"); stderr != "" {
 		t.Errorf("the server printed %q, want nothing", stderr)
 	}

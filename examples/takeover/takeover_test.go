@@ -77,7 +77,7 @@ func failing(t *testing.T, path string, connections int, messages ...string) {
 	receive := func() (text string, received int) {
 		t.Helper()
 		n, files, err := server.ReadFiles(p, batch)
-		program.OK(t, err)
+		fdtest.Must(t, err)
 		for _, f := range files {
 			_ = f.Close()
 		}
@@ -126,7 +126,7 @@ func silent(t *testing.T, path string) {
 	t.Helper()
 	server := program.Must(scm.Dial(context.Background(), "unixpacket", path))
 	defer func() { _ = server.Close() }()
-	program.OK(t, server.CloseWrite())
+	fdtest.Must(t, server.CloseWrite())
 	if n, files, err := server.ReadFiles(make([]byte, 256<<10), batch); err != io.EOF {
 		t.Errorf("received %d bytes, %d files, %v", n, len(files), err)
 		for _, f := range files {
@@ -147,12 +147,12 @@ func TestNoClientNotices(t *testing.T) {
 	next := 5
 	split := func() {
 		t.Helper()
-		program.OK(t, errors.Join(half.write(fmt.Sprintf("%d\n1", next)), half.answer(next)))
+		fdtest.Must(t, errors.Join(half.write(fmt.Sprintf("%d\n1", next)), half.answer(next)))
 		next = 10
 	}
 	finish := func() {
 		t.Helper()
-		program.OK(t, errors.Join(half.write("0\n"), half.answer(10)))
+		fdtest.Must(t, errors.Join(half.write("0\n"), half.answer(10)))
 		next = 5
 	}
 
@@ -205,7 +205,7 @@ func TestNoClientNotices(t *testing.T) {
 // Many connections take many messages, and the time for one does not depend on how many there are.
 func TestEachMessageHasItsOwnDeadline(t *testing.T) {
 	predecessor, successor, err := scm.Pair("unixpacket")
-	program.OK(t, err)
+	fdtest.Must(t, err)
 	defer func() { _, _ = predecessor.Close(), successor.Close() }()
 	expired := time.Unix(1, 0)
 	_, _ = predecessor.SetDeadline(expired), successor.SetDeadline(expired)
@@ -227,7 +227,7 @@ func TestSessionContinues(t *testing.T) {
 		t.Helper()
 		ended := make(chan error, 1)
 		go func() { ended <- s.serve() }()
-		program.OK(t, client())
+		fdtest.Must(t, client())
 		_ = theirs.SetDeadline(time.Unix(1, 0))
 		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 func TestNoRequestIsLost(t *testing.T) {
 	l := program.Must(net.Listen("tcp", "127.0.0.1:0"))
 	address := l.Addr().String()
-	program.OK(t, l.Close())
+	fdtest.Must(t, l.Close())
 	server := program.Start(t, program.Command(filepath.Join(fdtest.ShortDir(t), "socket"), address))
 	fdtest.Eventually(t, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
@@ -35,7 +35,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	load := program.Must(webtest.Start(clients...))
 	now, seen := server.PID, map[int]bool{server.PID: true}
 	for n := range 3 {
-		program.OK(t, syscall.Kill(now, syscall.SIGHUP))
+		fdtest.Must(t, syscall.Kill(now, syscall.SIGHUP))
 		fdtest.Eventually(t, fmt.Sprint("successor ", n, " answers all clients"), func() bool {
 			for pid, answered := range load.Answers() {
 				if !seen[pid] && answered == len(clients) {
@@ -49,7 +49,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	if totals, err := load.End(0); err != nil {
 		t.Errorf("%v, want no failed request; %s", err, totals)
 	}
-	program.OK(t, syscall.Kill(now, syscall.SIGTERM))
+	fdtest.Must(t, syscall.Kill(now, syscall.SIGTERM))
 	server.Succeeds(t, "the first server") // returns when the last one has closed its output
 }
 

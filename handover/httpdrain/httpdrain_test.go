@@ -456,9 +456,7 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 			t.Error("got an answer without a request")
 		}
 	}
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-drained)
 }
 
 // A hooked is a connection from which the server reads with a function.
@@ -546,9 +544,7 @@ func TestDrainReadsWhatHasArrived(t *testing.T) {
 				if got := <-answer; strings.Contains(got, "Connection: close") != opens {
 					t.Errorf("got the answer %q", got)
 				}
-				if err := <-drained; err != nil {
-					t.Error(err)
-				}
+				fdtest.Must(t, <-drained)
 			})
 		}
 	}
@@ -581,9 +577,7 @@ func TestDrainLooksTwice(t *testing.T) {
 	openGate()
 	isAskedToClose(t, conn)
 	again()
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-drained)
 }
 
 // If nothing is known about the socket, or another goroutine has just read from it, a late timer shows that the process
@@ -602,9 +596,7 @@ func TestDrainLooksAgainIfItIsLate(t *testing.T) {
 	send(t, conn, request)
 	isAskedToClose(t, conn)
 	again()
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-drained)
 }
 
 // net/http answers such a request without the Handler.
@@ -689,9 +681,7 @@ func TestServeUsesAListenerAsNetHTTPDoes(t *testing.T) {
 	if _, err := io.Copy(io.Discard, ours); err != nil {
 		t.Error(err)
 	}
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-drained)
 }
 
 // httputil.ReverseProxy adds the Connection header of the response to what the header of the ResponseWriter has

@@ -79,9 +79,7 @@ func TestListenAndServe(t *testing.T) {
 	}
 	t.Logf("%d upgrades: %s", upgrades, totals)
 
-	if err := syscall.Kill(last, syscall.SIGTERM); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, syscall.Kill(last, syscall.SIGTERM))
 	fdtest.Eventually(t, "the last process ends", func() bool {
 		for lines.Scan() { // until the last one closes the pipe
 		}
@@ -119,9 +117,7 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 		t.Error("the first server, after SIGTERM: ", err)
 	}
 	_ = answer.Body.Close()
-	if err := syscall.Kill(successor, syscall.SIGTERM); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, syscall.Kill(successor, syscall.SIGTERM))
 	fdtest.Eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
 }
 
@@ -218,9 +214,7 @@ func TestListenAndServeReturnsAfterShutdown(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
 	web, returned := httpdrain.Endpoint{Server: &http.Server{}}, make(chan error, 1)
 	listenAndServe(t, handover.Config{}, path, time.Minute, web, returned)
-	if err := web.Server.Shutdown(patient(t)); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, web.Server.Shutdown(patient(t)))
 	returnsNil(t, returned)
 }
 
@@ -386,9 +380,7 @@ func TestListenAndServeReturnsNilOnSIGTERMBeforeReady(t *testing.T) {
 		}
 	}))}
 	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: &http.Server{}}
-	if err := httpdrain.ListenAndServe(config, path, time.Second, web); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, httpdrain.ListenAndServe(config, path, time.Second, web))
 }
 
 func TestDrainErrorsThatConcernNoClientDoNotMentionThem(t *testing.T) {

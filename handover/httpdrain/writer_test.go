@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // methods returns the names of the methods of w, except Unwrap.
@@ -42,9 +43,7 @@ func both(t *testing.T, newServer func() *http.Server, try func(address string) 
 	served := make(chan error)
 	go func() { served <- server.Serve(l) }()
 	theirs = try(address)
-	if err := server.Close(); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, server.Close())
 	<-served
 	server = newServer()
 	s := httpdrain.New(server)
@@ -52,9 +51,7 @@ func both(t *testing.T, newServer func() *http.Server, try func(address string) 
 	ends(t, func() error { return s.Serve(l) })
 	ours = try(address)
 	_ = server.Close() // clients that keep their connections
-	if err := s.Drain(patient(t)); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, s.Drain(patient(t)))
 	return theirs, ours
 }
 
@@ -210,9 +207,7 @@ func TestNoOtherStatusClosesTheConnection(t *testing.T) {
 		}
 	}
 	_ = conn.Close()
-	if err := s.Drain(patient(t)); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, s.Drain(patient(t)))
 }
 
 // With HTTP/2, a client can keep the server from sending a body.
@@ -236,9 +231,7 @@ func TestAPanicDoesNotWaitForTheClient(t *testing.T) {
 	drained := drains(t, s)
 	waitForDrain(t, address)
 	close(leave)
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, <-drained)
 }
 
 // A fakeWriter has the methods of net/http's ResponseWriter for HTTP/1.
@@ -262,9 +255,7 @@ func (w *fakeWriter) ReadFrom(src io.Reader) (int64, error) {
 // sendfile(2) needs the file itself. The connection cannot use a Reader that contains it.
 func TestReadFromPassesTheFileOn(t *testing.T) {
 	f, err := os.Open("writer_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, err)
 	defer func() { _ = f.Close() }()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := w.(io.ReaderFrom).ReadFrom(f); err != nil {

@@ -54,9 +54,7 @@ func TestEnded(t *testing.T) {
 	}
 	fdtest.Must(t, stdin.Close())
 	fdtest.WaitEnded(t, pid) // as a zombie: this process has not waited for it
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, cmd.Wait())
 	if !fdtest.Ended(pid) {
 		t.Error("Ended is false after Wait")
 	}

@@ -43,7 +43,5 @@ func TestStartExplains(t *testing.T) {
 	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("peer", dir, "tmpfs", unix.MS_NOEXEC, ""))
 	fdtest.Must(t, err)
 	starts("noexec", "#!/bin/sh\n", ": permission denied (its file system is mounted with noexec)")
-	if err := unix.Unmount(dir, 0); err != nil {
-		t.Error(err)
-	}
+	fdtest.Must(t, unix.Unmount(dir, 0))
 }

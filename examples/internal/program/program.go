@@ -71,9 +71,7 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	p := &Process{cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.output[0], cmp.Or[io.Writer](cmd.Stderr, &p.output[1])
 	cmd.WaitDelay = time.Minute // a process that it leaves behind can hold its output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	fdtest.Must(t, cmd.Start())
 	p.PID = cmd.Process.Pid
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -126,14 +124,6 @@ func (p *Process) Listens(t *testing.T) (address string) {
 	return address
 }
 
-// OK fails the test if err is not nil.
-func OK(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Must returns the value, and panics if err is not nil.
 func Must[T any](value T, err error) T {
 	if err != nil {
@@ -157,6 +147,6 @@ func Public(t testing.TB) string {
 	if out, err := exec.Command("install", os.Args[0], file).CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
 	}
-	OK(t, os.Chmod(dir, 0o755))
+	fdtest.Must(t, os.Chmod(dir, 0o755))
 	return file
 }
