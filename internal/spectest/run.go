@@ -120,9 +120,10 @@ func result(t *testing.T, s ginkgo.SpecReport) {
 // Again returns the command that runs a spec again.
 func Again(name string) string { return again("TestSuite/" + strings.ReplaceAll(name, " ", "_")) }
 
-// again returns the command that runs a test again, from a directory of its module.
+// again returns the command that runs a test again, from a directory of its module. go test would not notice that the
+// code of a program that the test builds has changed.
 func again(test string) string {
-	command := "go test"
+	command := "go test -count=1"
 	info, _ := debug.ReadBuildInfo()
 	for _, s := range info.Settings {
 		switch s.Key {

@@ -138,7 +138,10 @@ func TestOutput(t *testing.T) {
 
 // In a shell, the command runs one spec, whatever its name is.
 func TestAgain(t *testing.T) {
-	_, pattern, _ := strings.Cut(again("TestToys/it_fails_on_it's_[a]_$(b)/c#01"), " -run ")
+	command, pattern, _ := strings.Cut(again("TestToys/it_fails_on_it's_[a]_$(b)/c#01"), " -run ")
+	if !strings.Contains(command, " -count=1 ") {
+		t.Errorf("%s: go test could print an old result", command)
+	}
 	cmd := exec.Command("sh", "-c", os.Args[0]+" -test.v -test.run "+pattern)
 	cmd.Env = append(os.Environ(), toysVariable+"=1")
 	out, _ := cmd.CombinedOutput()
