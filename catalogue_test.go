@@ -60,9 +60,12 @@ func otherBackend() string {
 // peerNamed has the partners and the runner. takePeers sets the command of each, or the reason why it has
 // none, before the specs run.
 var peerNamed = func() map[string]*scenario.Peer {
-	all := map[string]*scenario.Peer{}
+	all, why := map[string]*scenario.Peer{}, "not built yet"
+	if isAlone() {
+		why = "not built, because " + fdtest.AloneVariable + " is set"
+	}
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		all[name] = scenario.Missing(name, "not built yet")
+		all[name] = scenario.Missing(name, why)
 	}
 	return all
 }()

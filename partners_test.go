@@ -47,8 +47,12 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 // lacksSpecs returns an error if specs that should have run did not. After an interrupt or a failure, it returns nil.
 func lacksSpecs(r Report, cases *report.Report) error {
 	switch {
-	case r.SuiteConfig.DryRun || !r.SuiteSucceeded || os.Getenv(fdtest.AloneVariable) != "":
+	case r.SuiteConfig.DryRun || !r.SuiteSucceeded:
 		return nil
+	case isAlone():
+		if len(cases.NotAsked) > 0 && r.SpecReports.WithLeafNodeType(types.NodeTypeIt).CountWithState(types.SpecStatePassed) == 0 {
+			return fmt.Errorf("no spec ran: those with a peer need %s to be unset", fdtest.AloneVariable)
+		}
 	case os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true":
 		return ranWithPartners(cases, func(name string) bool { return peerNamed[name].Why == "" })
 	}
@@ -75,10 +79,20 @@ func ranWithPartners(cases *report.Report, built func(name string) bool) error {
 
 var _ = It("the suite says what it runs, and what ran with each partner", func() {
 	ended := runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.label-filter=nix")
-	Expect(ended.err).NotTo(HaveOccurred(), ended.output)
 	Expect(ended.output).To(MatchRegexp(`(?m)^The suite runs over \w+, with nix\. `))
-	Expect(ended.output).To(MatchRegexp(`(?m)^nix: no case has a verdict; not built yet\.$`))
+	Expect(ended.output).To(MatchRegexp(`(?m)^nix: no case has a verdict; not built, because SCM_TEST_ALONE is set\.$`))
 	Expect(ended.output).NotTo(ContainSubstring("book: "))
+})
+
+var _ = It("without partners, the suite fails if a filter selects only cases", func() {
+	suite := func(focus string) endedSuite {
+		return runSuite(untilItsEnd, []string{fdtest.AloneVariable + "=1"}, "-ginkgo.focus="+focus)
+	}
+	cases, sentence := "catalogue runs basics/pass-one-fd/.*/nix", "no spec ran: those with a peer need SCM_TEST_ALONE to be unset"
+	only, others := suite(cases), suite(cases+"|applies to a case")
+	Expect(only.err).To(MatchError("exit status 1"))
+	Expect(only.output).To(ContainSubstring(sentence))
+	Expect(others.err).NotTo(HaveOccurred(), others.output)
 })
 
 var _ = It("cases of a peer that have no verdict are counted by their reason", func() {

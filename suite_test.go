@@ -37,7 +37,7 @@ func TestSuite(t *testing.T) {
 
 // The first process builds the peers, which all processes share. Each process checks for leaks.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
-	if os.Getenv(fdtest.AloneVariable) != "" {
+	if isAlone() {
 		return nil
 	}
 	return buildPeers(ctx)
@@ -47,6 +47,8 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	}
 	gate()
 })
+
+func isAlone() bool { return os.Getenv(fdtest.AloneVariable) != "" }
 
 var specFailed bool
 
