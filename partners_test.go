@@ -34,10 +34,17 @@ func chosen() []string {
 	})
 }
 
+// writeEnd prints what ran with each peer.
+var writeEnd = func() {}
+
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	cases, specs := casesOf(r)
-	if !r.SuiteConfig.DryRun {
-		writeCases(cases, specs)
+	switch write := func() { writeCases(os.Stdout, cases, specs) }; {
+	case r.SuiteConfig.DryRun:
+	case r.SuiteConfig.ParallelTotal > 1: // Ginkgo does not print what a process writes later
+		write()
+	default:
+		writeEnd = write
 	}
 	if err := lacksSpecs(r, cases); err != nil {
 		Fail(err.Error())

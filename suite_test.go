@@ -30,7 +30,9 @@ func TestSuite(t *testing.T) {
 	if err := load(); err != nil {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
-	if !Run(t, "scm over "+scm.Backend, "catalogue") && !printsAll() {
+	passed := Run(t, "scm over "+scm.Backend, "catalogue")
+	writeEnd() // after Ginkgo's summary, so that the causes are among the last lines
+	if !passed && !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}
 }
