@@ -230,7 +230,7 @@ func runWithStranger(expected, all string) endedSuite {
 	file := filepath.Join(GinkgoT().TempDir(), "expected.txt")
 	Expect(os.WriteFile(file, []byte(expected), 0o600)).To(Succeed())
 	env := []string{listOf(reexec.CommandLine("stranger")...), "CI=true", "CC=no-such-compiler", expectVariable + "=" + file, allVariable + "=" + all}
-	return runSuite(untilItsEnd, env, "-test.v", "-test.run=^(TestSuite|ExamplePair)$", "-ginkgo.label-filter=mine", `-ginkgo.focus= basics/pass-one-fd/\w+/scm-\w+/mine|applies to a case`)
+	return runSuite(untilItsEnd, env, "-test.run=^(TestSuite|ExamplePair)$", "-ginkgo.label-filter=mine", `-ginkgo.focus= basics/pass-one-fd/\w+/scm-\w+/mine|applies to a case`)
 }
 
 var _ = It("a stranger in the list is a partner that may have expected failures", func() {
