@@ -104,8 +104,8 @@ type Cred struct {
 
 // PeerCred (SO_PEERCRED) identifies the process that called connect, listen or socketpair for the other end of sock,
 // with the user and group it had then. The socket may have been passed on since, and the PID reused: see [PeerPIDFD].
-// For a listening socket, it is the process that called listen. Without a peer, the error is ENOTCONN. For containers,
-// see docs/questions.md.
+// A listening socket has the process that called listen. Without a peer, the error is ENOTCONN. For containers, see
+// docs/questions.md.
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(narrow(sock))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
