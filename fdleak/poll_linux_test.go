@@ -55,7 +55,7 @@ func TestPollAfterNone(t *testing.T) {
 }
 
 // While this process is stopped, its goroutines have no time to close a file, even if the pause before the last poll
-// ends meanwhile.
+// ends during that time.
 func TestWaitDoesNotCountTheTimeInWhichTheProcessIsStopped(t *testing.T) {
 	original := sleep
 	t.Cleanup(func() { sleep = original })

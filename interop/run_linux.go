@@ -27,7 +27,7 @@ type Options struct {
 	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
 	Retries  int                   // how often an unexpected case is run again
 	FailFast bool                  // end the run at the first unexpected case
-	MaxHangs int                   // give up a peer because of which so many cases in a row hang, or twice as many in all; 0 is 5, less is never
+	MaxHangs int                   // give up a peer after this many hangs in a row, or twice as many in all; 0 is 5, negative is never
 	Runner   *scenario.Peer        // paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Observe  func(*judge.Log)      // called with all facts of each case, by several jobs at the same time

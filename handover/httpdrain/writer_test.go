@@ -86,7 +86,7 @@ func TestHandlersGetAWriterWithTheMethodsOfTheOriginal(t *testing.T) {
 }
 
 // The wrapped ResponseWriter hides from http.MaxBytesReader how net/http closes the connection. With status 413, the
-// connection is closed all the same. With another one, the body is like one that the handler has not read to its end.
+// connection is closed nevertheless. With another one, the body is like one that the handler has not read to its end.
 func TestMaxBytesReader(t *testing.T) {
 	limited := func(limit int64, status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
