@@ -66,43 +66,61 @@ func TestIsLostWithoutPermission(t *testing.T) {
 	}
 }
 
-// RuntimeDirectory= in a service removes the file of its socket unit. A new file is another server's, as far as this
-// process can know, and in a container the directory need not exist.
+// RuntimeDirectory= in a service removes the file of its socket unit, and mounts the directory at its own place if the
+// rest is read-only. A new file is another server's, as far as this process can know. In a container or another root,
+// the directory need not exist, or is another one.
 func TestPathOfAUnitsSocketIsGone(t *testing.T) {
-	remove := func(path string) error { return os.Remove(path) }
+	remove := func(_ *testing.T, path string) error { return os.Remove(path) }
+	mount := func(fstype string, flags uintptr, from func(dir string) string) func(*testing.T, string) error {
+		return func(t *testing.T, path string) error {
+			fdtest.NeedRoot(t, "mount a directory")
+			runtime.LockOSThread() // until its end, because it cannot return to the old namespace
+			dir := filepath.Dir(path)
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+			return errors.Join(os.Remove(path), unix.Unshare(unix.CLONE_NEWNS),
+				unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount(from(dir), dir, fstype, flags, ""))
+		}
+	}
 	for _, c := range []struct {
 		what   string
-		change func(path string) error
+		change func(t *testing.T, path string) error
 		lost   bool
 	}{
-		{"as it was", func(string) error { return nil }, false},
+		{"as it was", func(*testing.T, string) error { return nil }, false},
 		{"removed", remove, true},
-		{"a regular file", func(path string) error { return errors.Join(remove(path), os.WriteFile(path, nil, 0o600)) }, true},
-		{"another socket", func(path string) error {
-			_ = remove(path)
+		{"a regular file", func(t *testing.T, path string) error {
+			return errors.Join(remove(t, path), os.WriteFile(path, nil, 0o600))
+		}, true},
+		{"another socket", func(t *testing.T, path string) error {
+			_ = remove(t, path)
 			l, err := net.Listen("unix", path)
 			t.Cleanup(func() { _ = l.Close() })
 			return err
 		}, false},
-		{"no directory", func(path string) error { return os.RemoveAll(filepath.Dir(path)) }, false},
+		{"no directory", func(_ *testing.T, path string) error { return os.RemoveAll(filepath.Dir(path)) }, false},
+		{"the directory, mounted", mount("", unix.MS_BIND, func(dir string) string { return dir }), true},
+		{"another directory", mount("", unix.MS_BIND, func(string) string { return t.TempDir() }), false},
+		{"another file system", mount("tmpfs", 0, func(string) string { return "none" }), false},
 	} {
 		for _, network := range []string{"unix", "unixgram"} {
-			control, path := socketPath(t), filepath.Join(fdtest.ShortDir(t), "web")
-			made, _, _ := bind(t, start(t, Config{}, path+".unit"), "web", network, path)
-			f := must(made.(interface{ File() (*os.File, error) }).File())
-			fdtest.Must(t, c.change(path))
-			for generation := range 2 {
-				var log logged
-				p := start(t, Config{Logger: log.logger()}, control)
-				if generation == 0 {
-					passes(p, "web", f)
+			t.Run(c.what+", "+network, func(t *testing.T) {
+				control, path := socketPath(t), filepath.Join(fdtest.ShortDir(t), "web")
+				made, _, _ := bind(t, start(t, Config{}, path+".unit"), "web", network, path)
+				f := must(made.(interface{ File() (*os.File, error) }).File())
+				fdtest.Must(t, c.change(t, path))
+				for generation := range 2 {
+					var log logged
+					p := start(t, Config{Logger: log.logger()}, control)
+					if generation == 0 {
+						passes(p, "web", f)
+					}
+					_, _, _ = bind(t, p, "web", network, path)
+					ready(t, p)
+					if lost := log.has("WARN handover: clients cannot reach a received socket")(); lost != c.lost {
+						t.Errorf("generation %d: logged %v", generation+1, lost)
+					}
 				}
-				_, _, _ = bind(t, p, "web", network, path)
-				ready(t, p)
-				if lost := log.has("WARN handover: clients cannot reach a received socket")(); lost != c.lost {
-					t.Errorf("%s, %s, generation %d: logged %v", c.what, network, generation+1, lost)
-				}
-			}
+			})
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (in *inherited) bound() net.Addr {
 
 // isLost reports whether path, as seen from this process, does not lead to the Unix socket with this path. Without
 // permission to know, it returns false.
-func (in *inherited) isLost(path string) bool {
+func (in *inherited) isLost(path string) (is bool) {
 	if !filepath.IsAbs(path) {
 		return false
 	}
@@ -183,9 +183,12 @@ func (in *inherited) isLost(path string) bool {
 	if in.Created || bound == nil || !samePath(bound.String(), path) { // Config.Listen may have chosen another path
 		return false
 	}
+	if err == nil && info.Mode().Type() == os.ModeSocket || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false
+	}
 	dir, _ := filepath.Split(path)
-	_, elsewhere := os.Stat(dir) // in a container, the service manager's paths may lead nowhere
-	return elsewhere == nil && (errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Type() != os.ModeSocket)
+	_ = withFD(in.file, func(fd int) error { is = sys.SamePlace(fd, dir); return nil })
+	return is
 }
 
 // An inherited is a socket or file that this process has received.

@@ -2,10 +2,13 @@ package sys
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -103,4 +106,65 @@ func Shared(path string) bool {
 		return true
 	}
 	return false
+}
+
+// SamePlace reports whether a directory is, as far as the kernel tells, the one in which a Unix socket created its
+// file, even if that file has been removed. In a container or another root, its path may lead to another file system,
+// or to another part of the same one.
+func SamePlace(fd int, dir string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &st)
+	device := boundDevice(fd)
+	if err != nil || device == 0 || device != unix.Mkdev(st.Dev_major, st.Dev_minor) {
+		return false
+	}
+	mounts, _ := os.ReadFile("/proc/thread-self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); f[0] == strconv.FormatUint(st.Mnt_id, 10) {
+			root, at := f[3], f[4]
+			return root == "/" || strings.HasSuffix(at, root) // systemd mounts a RuntimeDirectory at its own place
+		}
+	}
+	return false
+}
+
+// boundDevice returns the device of the file that a Unix socket has created, or 0. It asks sock_diag(7), which finds
+// only sockets of the caller's network namespace.
+func boundDevice(fd int) uint64 {
+	diag, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = unix.Close(diag) }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	type request struct { // struct unix_diag_req
+		unix.NlMsghdr
+		Family, Protocol    uint8
+		_                   uint16
+		States, Inode, Show uint32
+		Cookie              [2]uint32
+	}
+	type answer struct {
+		unix.NlMsghdr
+		_ [16]byte // struct unix_diag_msg
+		unix.RtAttr
+		Inode, Device uint32 // struct unix_diag_vfs
+	}
+	const showVFS, vfs, minorBits = 2, 1, 20 // UDIAG_SHOW_VFS, UNIX_DIAG_VFS, MINORBITS
+	ask := request{Family: unix.AF_UNIX, States: math.MaxUint32, Inode: uint32(st.Ino), Show: showVFS}
+	ask.NlMsghdr = unix.NlMsghdr{Len: uint32(binary.Size(ask)), Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST}
+	ask.Cookie = [2]uint32{math.MaxUint32, math.MaxUint32} // any socket with this inode
+	data, _ := binary.Append(nil, binary.NativeEndian, ask)
+	_, _ = unix.Write(diag, data)
+	data = make([]byte, os.Getpagesize())
+	n, _, err := unix.Recvfrom(diag, data, unix.MSG_DONTWAIT) // the kernel has answered during the write
+	var got answer
+	_, short := binary.Decode(data[:max(n, 0)], binary.NativeEndian, &got)
+	if err != nil || short != nil || got.NlMsghdr.Type != unix.SOCK_DIAG_BY_FAMILY || got.RtAttr.Type != vfs {
+		return 0
+	}
+	return unix.Mkdev(got.Device>>minorBits, got.Device&(1<<minorBits-1))
 }

@@ -29,3 +29,9 @@ func ChmodSocket(string, fs.FileInfo, uint32) error { return errors.ErrUnsupport
 
 // Shared reports false, because the types of file systems are not known.
 func Shared(string) bool { return false }
+
+// SamePlace reports whether a directory exists. Whether the process is in another root is not known.
+func SamePlace(_ int, dir string) bool {
+	_, err := os.Stat(dir)
+	return err == nil
+}
