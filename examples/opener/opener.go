@@ -99,7 +99,7 @@ func receive(ctx context.Context, socket, name string) error {
 	p := make([]byte, 256)
 	n, files, err := conn.ReadFiles(p, 1)
 	if err != nil {
-		return errors.Join(sent, err)
+		return errors.Join(err, sent)
 	}
 	if len(files) == 0 {
 		return fmt.Errorf("refused: %q", p[:n])

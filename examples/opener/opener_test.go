@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -91,7 +93,8 @@ func TestOtherUser(t *testing.T) {
 	}
 }
 
-// The client accepts nothing but a regular file that it can only read.
+// The client accepts nothing but a regular file that it can only read, and first says what it received instead, even if
+// the server has not read the name.
 func TestHostileServer(t *testing.T) {
 	r, w, err := os.Pipe()
 	fdtest.Must(t, err)
@@ -110,11 +113,14 @@ func TestHostileServer(t *testing.T) {
 		{nil, `refused: "\x1b[2Jok"`},
 	} {
 		failed := make(chan error)
-		go func() { failed <- receive(context.Background(), socket, "motd") }()
+		long := strings.Repeat("x", 1<<20) // its write waits, and then fails with EPIPE
+		go func() { failed <- receive(context.Background(), socket, long) }()
 		conn := program.Must(l.AcceptConn())
+		fdtest.Must(t, conn.CloseRead())
+		_, _ = io.Copy(io.Discard, conn) // what has been written
 		_, _ = conn.WriteFiles([]byte("\x1b[2Jok"), c.files...)
-		if err := <-failed; err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("got %v, want an error with %q", err, c.want)
+		if first, _, _ := strings.Cut(fmt.Sprint(<-failed), "\n"); !strings.Contains(first, c.want) {
+			t.Errorf("got %s, want an error with %q", first, c.want)
 		}
 		_ = conn.Close()
 	}
