@@ -68,8 +68,8 @@ func (k *call) write(files []*os.File) (n int, err error) {
 }
 
 // ReadFiles receives up to len(p) bytes and at most max files, which the caller must close, with a single recvmsg(2)
-// call. It creates files as [NewFile] does, named "received". p[:n] contains the bytes received. On error, all files are closed and
-// files is nil, except with [Config].KeepTruncated:
+// call. It creates files as [NewFile] does, named "received". p[:n] contains the bytes received. On error, all files
+// are closed and files is nil, except with [Config].KeepTruncated:
 //
 //   - [io.EOF]: the end of a connection, or an empty seqpacket message without files.
 //   - [*TruncatedError]: more than max files, or part of the message was lost.
