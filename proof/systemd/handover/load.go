@@ -76,6 +76,19 @@ func (h *held) release() error {
 	return must.Try(func() { driver.Want(string(text), webtest.Done) })
 }
 
+// streams requests an event stream with HTTP/1 and one with HTTP/2.
+func (s site) streams() (list []*http.Response) {
+	for _, second := range []bool{false, true} {
+		transport := s.transport()
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP1(!second)
+		transport.Protocols.SetUnencryptedHTTP2(second)
+		client := http.Client{Transport: transport, Timeout: 3 * driver.Timeout}
+		list = append(list, must.Get(client.Get(url+"events")))
+	}
+	return list
+}
+
 // start puts the site under the load of clients that use connections in different ways.
 func (s site) start() *webtest.Load {
 	fresh, second := s.transport(), s.transport()

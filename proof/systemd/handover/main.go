@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ var checks = map[string]func(){
 	"reload under load":                           func() { plain.with(plain.reloads) },
 	"25 reloads under load":                       func() { plain.with(func(old int) { plain.reloadTimes(old, 25) }) },
 	"20 reloads of httpdrain.ListenAndServe":      func() { usual.with(func(old int) { usual.reloadTimes(old, 20) }) },
+	"event streams of httpdrain.ListenAndServe":   func() { usual.with(checkEvents) },
 	"Type=notify-reload under load":               checkNotifyReload,
 	"a successor fails":                           checkFail,
 	"Type=simple and Type=exec refuse an upgrade": checkRefused,
@@ -115,6 +117,20 @@ func (u unit) reloadTimes(old, n int) {
 		u.alone(0)
 	})
 	u.restarts(0)
+}
+
+// checkEvents reloads and restarts the usual unit while it has event streams. The old process ends them, and exits long
+// before the limit of its drain, an hour.
+func checkEvents(pid int) {
+	for _, verb := range []string{"reload", "reload", "reload", "restart"} {
+		old, streams := pid, usual.streams()
+		usual.systemctl(verb)
+		pid = usual.alone(old)
+		for _, s := range streams {
+			driver.Want(string(must.Get(io.ReadAll(s.Body))), fmt.Sprintln(old))
+		}
+	}
+	usual.restarts(0)
 }
 
 // checkNotifyReload verifies also that systemctl reload returns when the successor serves.

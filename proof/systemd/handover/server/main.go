@@ -4,7 +4,8 @@
 //
 //	server SOCKET NETWORK ADDRESS
 //
-// If USUAL is set, it calls httpdrain.ListenAndServe instead, and ignores DIR.does.
+// If USUAL is set, it calls httpdrain.ListenAndServe instead, and ignores DIR.does. A stream of /events begins with the
+// process ID, and ends when the drain begins.
 //
 // If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new
 // version that the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error
@@ -25,6 +26,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +53,18 @@ func main() {
 
 func run(path, network, address string) error {
 	if os.Getenv("USUAL") != "" {
-		web := httpdrain.Endpoint{Name: "web", Network: network, Address: address, Server: webtest.NewHTTP()}
+		server := webtest.NewHTTP()
+		mux := http.NewServeMux()
+		mux.Handle("/", server.Handler)
+		ending, end := context.WithCancel(context.Background())
+		mux.HandleFunc("/events", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close")
+			_, _ = fmt.Fprintln(w, os.Getpid())
+			_ = http.NewResponseController(w).Flush()
+			<-ending.Done()
+		})
+		server.Handler = mux
+		web := httpdrain.Endpoint{Name: "web", Network: network, Address: address, Server: server, OnDrain: end}
 		return httpdrain.ListenAndServe(handover.Config{}, path, time.Hour, web)
 	}
 	dir := filepath.Dir(path)
