@@ -222,7 +222,7 @@ func listOf(command ...string) string {
 }
 
 // runWithStranger runs specs in which the stranger receives, in a process that cannot build the other partners.
-func runWithStranger(expected, all string) endedSuite {
+func runWithStranger(expected, all string, args ...string) endedSuite {
 	GinkgoHelper()
 	if why := peerNamed[scenario.RunnerName].Why; why != "" {
 		Skip(why)
@@ -230,7 +230,7 @@ func runWithStranger(expected, all string) endedSuite {
 	file := filepath.Join(GinkgoT().TempDir(), "expected.txt")
 	Expect(os.WriteFile(file, []byte(expected), 0o600)).To(Succeed())
 	env := []string{listOf(reexec.CommandLine("stranger")...), "CI=true", "CC=no-such-compiler", expectVariable + "=" + file, allVariable + "=" + all}
-	return runSuite(untilItsEnd, env, "-test.run=^(TestSuite|ExamplePair)$", "-ginkgo.label-filter=mine", `-ginkgo.focus= basics/pass-one-fd/\w+/scm-\w+/mine|applies to a case`)
+	return runSuite(untilItsEnd, env, append(args, "-test.run=^(TestSuite|ExamplePair)$", "-ginkgo.label-filter=mine", `-ginkgo.focus= basics/pass-one-fd/\w+/scm-\w+/mine|applies to a case`)...)
 }
 
 var _ = It("a stranger in the list is a partner that may have expected failures", func() {
@@ -259,6 +259,12 @@ var _ = It("the first case of a cause fails, and the others are skipped but coun
 		_, end, _ := strings.Cut(output, "\nFAIL! -- ") // of Ginkgo's summary
 		Expect(end).To(ContainSubstring(fmt.Sprintf("\n%d cases of 1 cause failed.\n", failed)), output)
 	}
+})
+
+var _ = It("the number of failed cases follows go test's list of the specs that failed", func() {
+	output := runWithStranger("", "", "-test.v=false").output
+	_, end, _ := strings.Cut(output, "\n--- FAIL: TestSuite ")
+	Expect(end).To(MatchRegexp(`\n    --- FAIL: TestSuite/(?s:.*)\n\d+ cases of 1 cause failed\.\n$`), output)
 })
 
 var _ = DescribeTable("an interrupt ends the suite while a partner hangs, and accuses no other", func(signals int) {

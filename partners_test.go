@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -34,7 +35,7 @@ func chosen() []string {
 	})
 }
 
-// writeEnd prints what ran with each peer.
+// writeEnd prints what ran with each peer, unless it has.
 var writeEnd = func() {}
 
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
@@ -44,7 +45,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	case r.SuiteConfig.ParallelTotal > 1: // Ginkgo does not print what a process writes later
 		write()
 	default:
-		writeEnd = write
+		writeEnd = sync.OnceFunc(write)
 	}
 	if err := lacksSpecs(r, cases); err != nil {
 		Fail(err.Error())

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	process.Main()
 	builtin.Main()
-	Main(m)
+	Main(m, func() { writeEnd() })
 }
 
 func TestSuite(t *testing.T) {
@@ -31,10 +31,13 @@ func TestSuite(t *testing.T) {
 		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
 	}
 	passed := Run(t, "scm over "+scm.Backend, "catalogue")
-	writeEnd() // after Ginkgo's summary, so that the causes are among the last lines
 	if !passed && !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
+		if !testing.Verbose() {
+			return // package testing lists the specs that failed when this test ends, and the causes follow
+		}
 	}
+	writeEnd() // after Ginkgo's summary, so that the causes are among the last lines
 }
 
 // The first process builds the peers, which all processes share. Each process checks for leaks.

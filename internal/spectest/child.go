@@ -23,14 +23,19 @@ import (
 // Eventually, such as 5s.
 const EventuallyVariable = "GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT"
 
-// Main is the body of a suite's TestMain. It runs the child that this process is, or the tests.
-func Main(m *testing.M) {
+// Main is the body of a suite's TestMain. It runs the child that this process is, or the tests and then the functions,
+// whose output follows that of package testing.
+func Main(m *testing.M, after ...func()) {
 	reexec.Main()
 	fdtest.UseShortTemp()
 	if os.Getenv(EventuallyVariable) == "" {
 		gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's default of one second is too short on a busy machine
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, f := range after {
+		f()
+	}
+	os.Exit(status)
 }
 
 // Child registers a child with package reexec. An expectation that fails in it ends its process with
