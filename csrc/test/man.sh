@@ -15,9 +15,9 @@ if command -v mandoc >/dev/null; then
 	mandoc -Tlint -Wwarning man/*.[37] >&2
 	echo "ok 2 - mandoc finds no fault"
 elif [ "${CI:-}" = true ]; then
-	echo "not ok 2 - mandoc finds no fault # missing: mandoc, and CI=true"
+	echo "not ok 2 - mandoc finds no fault # missing: mandoc: no mandoc in PATH, and CI=true"
 else
-	echo "ok 2 - mandoc finds no fault # SKIP missing: mandoc"
+	echo "ok 2 - mandoc finds no fault # SKIP missing: mandoc: no mandoc in PATH"
 fi
 
 # compile runs the compiler with its flags. A flag that contains a space is quoted for the shell.
