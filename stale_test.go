@@ -192,7 +192,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
-		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
+		dir := GinkgoT().TempDir()
+		Expect(os.Chmod(dir, 0o777)).To(Succeed()) // only root may be able to write to TMPDIR
+		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network, dir)))
 	})
 }, everyNetwork)
 
@@ -307,7 +309,7 @@ func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 }
 
 var _ = Child("close-unwritable", func(args []string) {
-	dir := ok(os.MkdirTemp("", "scm"))
+	dir := ok(os.MkdirTemp(args[1], "scm"))
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "s")
 	l := ok(listenAny(context.Background(), scm.Config{}, args[0], path))
