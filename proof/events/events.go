@@ -22,8 +22,8 @@ func Read(text []byte) (tests []*Test, err error) {
 	byName, ended := map[[2]string]*Test{}, map[string]bool{}
 	for line := range bytes.Lines(text) {
 		var e struct{ Action, Package, Test, Output string }
-		if json.Unmarshal(line, &e) != nil || e.Action == "" {
-			continue // the go command prints other lines too
+		if json.Unmarshal(line, &e) != nil || e.Package == "" {
+			continue // what a compiler prints, such as a warning, belongs to no package, and other lines are not events
 		}
 		t := byName[[2]string{e.Package, e.Test}]
 		switch {
