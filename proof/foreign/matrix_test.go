@@ -20,6 +20,7 @@ func TestAddTests(t *testing.T) {
 {"Action":"output","Package":"p","Test":"C","Output":"--- SKIP: C (0.00s)\n"}
 {"Action":"skip","Package":"p","Test":"C"}
 {"Action":"run","Package":"p","Test":"D"}
+{"Action":"output","Package":"p","Test":"D","Output":"too bad\n"}
 {"Action":"run","Package":"p","Test":"TestSuite"}
 {"Action":"output","Package":"p","Test":"TestSuite","Output":"Will run 2 of 9 specs\n"}
 {"Action":"run","Package":"p","Test":"TestSuite/one"}
@@ -32,7 +33,7 @@ func TestAddTests(t *testing.T) {
 {"Action":"pass","Package":"p","Test":"TestSuite"}
 {"Action":"fail","Package":"p"}
 `))
-	if err != nil || c.passed != 2 || c.leftOut != 7 || !slices.Equal(c.failures, []string{"D"}) || len(c.skips) != 2 ||
+	if err != nil || c.passed != 2 || c.leftOut != 7 || !slices.Equal(c.failures, []string{"D\ntoo bad\n"}) || len(c.skips) != 2 ||
 		c.skips["go test: C: missing: no s6"] != 1 || c.skips["no\ntea"] != 1 || !slices.Equal(passed, []string{"A", "one"}) {
 		t.Errorf("got %+v, %v, %v", c, passed, err)
 	}

@@ -176,7 +176,7 @@ func (c *count) addTests(text []byte) (passed []string, err error) {
 		case t.State == "skip":
 			c.skip("go test: " + t.Name + ": " + t.Why())
 		default:
-			c.failures = append(c.failures, spec)
+			c.failures = append(c.failures, spec+"\n"+t.Output)
 		}
 	}
 	return passed, err
