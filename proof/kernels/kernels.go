@@ -167,7 +167,7 @@ func (p *programs) addArchive(arch string) {
 // command.
 func (p *programs) specs(arch, cc, backend string, flags ...string) {
 	p.compile(arch, cc, backend, "test", append(append([]string{"-c"}, flags...), "./fdchannel")...)
-	p.add(backend, []string{"/bin/" + backend, "-ginkgo.no-color", "-ginkgo.label-filter=!gvisor", "-ginkgo.json-report=/out/" + backend + ".json"})
+	p.add(backend, []string{"/bin/" + backend, "-ginkgo.label-filter=!gvisor", "-ginkgo.json-report=/out/" + backend + ".json"})
 }
 
 // compile builds a program with the go command.
