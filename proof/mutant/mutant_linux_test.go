@@ -1,6 +1,7 @@
 package mutant
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -55,9 +56,9 @@ func TestRows(t *testing.T) {
 	})
 }
 
-// run runs a suite, and returns how many of the specs of these names ran, and how many of them passed. A dry run only
-// counts them.
-func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, passed int) {
+// run runs a suite, and returns how many specs have one of the names, how many of them ran, and how many passed. In a
+// dry run, none runs.
+func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, ran, passed int) {
 	t.Helper()
 	dir, path := target.Folder("../..", pkg)
 	cmd := exec.Command("go", "test", "-C", dir, "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-tags", tags,
@@ -68,29 +69,48 @@ func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (al
 	// A spec that detects a leak does so by waiting in vain. The default of 30 seconds is for specs that must pass on a
 	// busy machine.
 	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", spectest.EventuallyVariable+"=5s")
-	out, _ := cmd.Output()
+	out, _ := cmd.CombinedOutput()
 	tests, err := events.Read(out)
 	if err != nil || len(tests) == 0 {
 		t.Fatalf("%s with the tags %q ran no suite: %v\n%s", pkg, tags, err, out)
 	}
-	if dry {
-		all, _ = tests[0].Planned()
-		return all, all
-	}
+	all, _ = tests[0].Planned()
 	for _, one := range tests[1:] {
 		switch one.State {
 		case "pass":
-			all, passed = all+1, passed+1
+			ran, passed = ran+1, passed+1
 		case "skip":
 		default:
-			all++
+			ran++
 		}
 	}
-	return all, passed
+	return all, ran, passed
 }
 
-// Each fault of the Go code is found by the spec that it names, over both backends if both have it. With
-// SCM_MUTANTS=full, the specs first run without a fault, and must pass. Otherwise, they must exist.
+// find returns the name of the spec that must find a fault, if it fails.
+func find(t *testing.T, pkg, tags, overlay, name string) (string, error) {
+	t.Helper()
+	switch all, ran, passed := run(t, pkg, tags, overlay, false, name); {
+	case all == 0:
+		return "", fmt.Errorf("no spec has the name %q", name)
+	case ran == 0:
+		return "", fmt.Errorf("%w: the spec %q was skipped", target.ErrMissing, name)
+	case passed == 0:
+		return name, nil
+	}
+	return "", nil
+}
+
+// A fault counts as missed, and not as one for which a tool is missing, if the name of its spec is wrong.
+func TestNoSpec(t *testing.T) {
+	found, err := find(t, "./proof/torture", "scm_purego", "", "none")
+	if found != "" || err == nil || errors.Is(err, target.ErrMissing) {
+		t.Errorf("found %q, %v", found, err)
+	}
+}
+
+// Each fault of the Go code is found by the spec that it names, over both backends if both have it. The specs exist.
+// With SCM_MUTANTS=full, they first run without a fault, and must pass.
 func TestSpecs(t *testing.T) {
 	for backend, tags := range map[string]string{"cgo": "", "purego": "scm_purego"} {
 		for _, pkg := range []string{".", "./proof/torture"} {
@@ -104,17 +124,11 @@ func TestSpecs(t *testing.T) {
 				}
 				slices.Sort(names)
 				names = slices.Compact(names)
-				if all, passed := run(t, pkg, tags, "", !Full(), names...); all != passed || !Full() && all != len(names) {
-					t.Errorf("without a fault, %d of %d specs pass, and %d have names", passed, all, len(names))
+				if all, ran, passed := run(t, pkg, tags, "", !Full(), names...); passed != ran || all != len(names) {
+					t.Errorf("without a fault, %d of %d specs pass. Of %d names, %d have a spec", passed, ran, len(names), all)
 				}
 				TryAll(t, Specs, list, "../..", func(t *testing.T, f *Fault, o *Overlay) (string, error) {
-					switch all, passed := run(t, pkg, tags, o.Name, false, f.Spec); {
-					case all == 0:
-						return "", fmt.Errorf("%w: no spec ran with the name %q", target.ErrMissing, f.Spec)
-					case passed == 0:
-						return f.Spec, nil
-					}
-					return "", nil
+					return find(t, pkg, tags, o.Name, f.Spec)
 				})
 			})
 		}
