@@ -22,6 +22,7 @@ import (
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/libcases"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
@@ -270,6 +271,7 @@ var _ = It("a partner whose build is broken fails its specs", func(ctx SpecConte
 })
 
 var _ = It("an interrupt ends the start of a partner", func(ctx SpecContext) {
+	CannotEmulate(fdtest.OwnProgram)
 	hangs, interrupted := scenario.Program("hangs", "sleep", "600"), canceled(ctx)
 	Expect((&batch{peer: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
 })

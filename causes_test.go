@@ -196,6 +196,7 @@ var specEnded = regexp.MustCompile(`--- (PASS|FAIL|SKIP): TestSuite/`)
 // runSuite runs the suite in another process, and passes that process to the given function while the suite runs.
 func runSuite(meanwhile func(*os.Process), env []string, args ...string) endedSuite {
 	GinkgoHelper()
+	CannotEmulate(fdtest.OwnProgram)
 	var out bytes.Buffer
 	limit, cancel := context.WithTimeout(context.Background(), fdtest.Limit(5*time.Minute))
 	defer cancel()

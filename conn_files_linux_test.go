@@ -45,6 +45,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(a.WriteBuffers(nil, f)).Error().To(opFails("write", scm.ErrEmptyPayload))
 			Expect(Third(b.ReadBuffers(nil, 1))).To(opFails("read", scm.ErrEmptyPayload))
 		} else {
+			CannotEmulate(fdtest.NoBuffers)
 			Expect(a.WriteBuffers(nil, f)).To(BeZero())
 			receives(b, "", f)
 			Expect(a.WriteBuffers(nil, f, f)).To(BeZero())

@@ -180,6 +180,7 @@ type connWalk struct {
 
 var _ = DescribeTableSubtree("on", func(network string) {
 	It("random calls of a Conn leave no descriptor open, and return only files that were sent", func() {
+		CannotEmulate(fdtest.NotCut)
 		for seed := range uint64(6) {
 			w := connWalk{Rand: rand.New(rand.NewPCG(seed, 0)), files: pipes(4), closed: pipes(1)[0]}
 			Expect(w.closed.Close()).To(Succeed())

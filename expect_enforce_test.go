@@ -75,6 +75,7 @@ func asRoot() *syscall.SysProcAttr {
 var _ = Describe("Enforce does not trust the name of a file:", func() {
 	for _, forger := range forgers {
 		It("a regular file of "+forger.name+" that is named like a memfd does not count as one, and a namespace that is bound to a path is no regular file", func() {
+			CannotEmulate("qemu-user creates no namespaces")
 			f := connect(unix.SOCK_SEQPACKET)
 			cmd := ChildCommand("forger", forger.fstype, forger.data, GinkgoT().TempDir())
 			cmd.SysProcAttr = forger.attr()

@@ -404,13 +404,13 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it fits")
 			f.receivedSame(m.FDs[:m.NFD], f.a)
 
+			CannotEmulate(fdtest.NoBuffers)
 			sent := f.files(2)
 			m.Buffers = nil // asks for no bytes
 			f.sends("too long by 11 bytes", sent...)
 			Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
 			f.receivedSame(m.FDs[:m.NFD], sent...)
 
-			CannotEmulate(fdtest.NotCut)
 			m.Buffers, m.FDs = before, m.FDs[:1]
 			f.sends("too long by 11 bytes", sent...)
 			Expect(rejects(scm.Expect{Max: 2}, "scm: wanted a whole message, got only the first 8 bytes and "+

@@ -395,6 +395,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(cred).To(Equal(claimed), "Send wrote to them")
 		}
 		Expect(f.credentials(2, sent...)).To(Equal(claimed))
+		CannotEmulate(fdtest.NotCut)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		Expect(m.Flags).To(Equal(unix.MSG_CTRUNC))

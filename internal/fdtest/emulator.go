@@ -20,6 +20,7 @@ const (
 	HostByteOrder = "qemu-user does not convert the data that is read and written there from the byte order of the machine"
 	OwnFiles      = "qemu-user opens and closes files of its own when a thread starts, with a descriptor that has just been closed"
 	HostCalls     = "/proc shows a system call of the emulator"
+	OwnProgram    = "a program that qemu-user runs cannot start /proc/self/exe"
 )
 
 // Emulator returns the path of the emulator that runs this program, or "" if the program runs natively.

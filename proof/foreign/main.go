@@ -96,6 +96,7 @@ var leftOut = []struct{ where, kind, what, why string }{
 	{emulated, "the tests of", "csrc", fdtest.NotCut},
 	// An example cannot skip itself.
 	{emulated, "examples", "ExampleTruncatedError|ExampleMessage_Files|ExampleExpect|ExampleSend|ExampleFormatError", fdtest.NotCut},
+	{emulated, "examples", "ExampleExpect_Enforce_truncated", fdtest.NotCut},
 	{on32Bits, "examples", "ExampleReadFD", fdtest.NotCut}, // it receives two descriptors with ReadFD
 	{withC, "the tests of", "./internal/fdtest", "it uses no backend"},
 	{withC, "the tests of", "./internal/pure", "it uses no backend"},
