@@ -3,9 +3,7 @@
 package scm_test
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,7 +20,6 @@ import (
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/libcases"
-	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
@@ -58,63 +55,17 @@ func otherBackend() string {
 	return "scm-cgo"
 }
 
-// peerNamed has the partners and the runner. takePeers sets the command of each, or the reason why it has
-// none, before the specs run.
+// peerNamed has the partners and the runner. The first batch of a partner builds it.
 var peerNamed = func() map[string]*scenario.Peer {
-	all, why := map[string]*scenario.Peer{}, "not built yet"
-	if isAlone() {
-		why = "not built, because " + fdtest.AloneVariable + " is set"
-	}
+	all := map[string]*scenario.Peer{}
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		all[name] = scenario.Missing(name, why)
+		all[name] = scenario.Missing(name, "")
 	}
 	return all
 }()
 
-// broken maps a partner to the reason why its build failed although all tools are installed, and lacking to what the
-// partner needs but the machine does not have. takePeers sets them.
-var broken, lacking = map[string]string{}, map[string]string{}
-
-// buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter
-// leaves them out.
-func buildPeers(ctx context.Context) []byte {
-	names := slices.DeleteFunc(chosen(), func(name string) bool { return name == scenario.RunnerName })
-	list := peers.BuildPartners(ctx, ".", names, GinkgoWriter)
-	text, err := json.Marshal(list)
-	Expect(err).NotTo(HaveOccurred())
-	return text
-}
-
-// takePeers sets the peers. It starts none, because a filter may leave them out.
-func takePeers(text []byte) {
-	if err := setPeers(text); err != nil {
-		Fail(err.Error())
-	}
-}
-
-func setPeers(text []byte) error {
-	var list []peers.Built
-	if err := json.Unmarshal(text, &list); err != nil {
-		return err
-	}
-	peerNamed[scenario.RunnerName].Why = ""
-	for _, b := range list {
-		if b.Why != "" {
-			if os.Getenv("CI") == "true" {
-				return fmt.Errorf("CI=true, and partner %s could not be built: %s", b.Name, b.Why)
-			}
-			*peerNamed[b.Name] = *scenario.Missing(b.Name, b.Why)
-			if b.Broken {
-				broken[b.Name] = b.Why
-			} else {
-				lacking[b.Name] = cmp.Or(b.Lacks, b.Name)
-			}
-			continue
-		}
-		*peerNamed[b.Name] = *scenario.Program(b.Name, b.Command...)
-	}
-	return nil
-}
+// built has the partners that this process has built, or has taken from the list in $SCM_PARTNERS.
+var built = map[string]peers.Built{}
 
 // runner returns the runner's own peer.
 var runner = sync.OnceValues(process.Runner)
@@ -224,62 +175,45 @@ func describeCases(with *scenario.Peer, alone bool) {
 
 // open starts the batch, or fails the spec.
 func (b *batch) open(ctx SpecContext) {
-	if err := b.start(ctx); err != nil {
+	switch err := b.start(ctx); {
+	case err == nil:
+	case ctx.Err() != nil:
+		Fail("interrupted before partner " + b.peer.Name + " had started")
+	default:
 		Fail(err.Error())
 	}
 }
 
-// start gets ready to run the cases. It starts the peer once, to find out what it supports.
+// start gets ready to run the cases. It builds the peer, and starts it once, to find out what it supports.
 func (b *batch) start(ctx context.Context) error {
-	if why, failed := broken[b.peer.Name]; failed {
-		return fmt.Errorf("partner %s could not be built: %s. Repair it, or leave its specs out", b.peer.Name, why)
-	}
-	if b.peer.Why != "" {
-		return nil // each spec shows the reason
-	}
 	self, err := runner()
-	if err != nil {
+	switch name := b.peer.Name; {
+	case isAlone():
+		return nil // each spec shows the reason
+	case err != nil:
 		return err
-	}
-	if b.peer.Name == scenario.RunnerName {
+	case name == scenario.RunnerName:
 		*b.peer = *self
-	} else if err := process.ProbeContext(ctx, b.peer, process.DefaultTimeout); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted before partner %s had started", b.peer.Name)
+	default:
+		if _, done := built[name]; !done {
+			built[name] = peers.BuildPartner(ctx, ".", name, GinkgoWriter)
 		}
-		return fmt.Errorf("partner %s did not start: %w", b.peer.Name, err)
+		b.peer.Command, b.peer.Why = built[name].Command, built[name].Why
+		if built[name].Broken || b.peer.Why != "" && os.Getenv("CI") == "true" {
+			return fmt.Errorf("partner %s could not be built: %s. Repair it, or leave its specs out", name, b.peer.Why)
+		}
+		if b.peer.Why != "" {
+			return nil // each spec shows the reason
+		}
+		if err := process.ProbeContext(ctx, b.peer, process.DefaultTimeout); err != nil {
+			return fmt.Errorf("partner %s did not start: %w", name, err)
+		}
 	}
 	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
 	if err == nil {
 		DeferCleanup(b.session.Close)
 	}
 	return err
-}
-
-var _ = It("a partner whose build is broken fails its specs", func(ctx SpecContext) {
-	partner, self := peerNamed[partners[0]], peerNamed[scenario.RunnerName]
-	saved, why := *partner, self.Why
-	DeferCleanup(func() {
-		*partner, self.Why = saved, why
-		delete(broken, partner.Name)
-	})
-	err := setPeers([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
-	if err == nil { // with CI=true, not even the suite starts
-		err = (&batch{peer: partner}).start(ctx)
-	}
-	Expect(err).To(MatchError(ContainSubstring("undefined reference")))
-})
-
-var _ = It("an interrupt ends the start of a partner", func(ctx SpecContext) {
-	CannotEmulate(fdtest.OwnProgram)
-	hangs, interrupted := scenario.Program("hangs", "sleep", "600"), canceled(ctx)
-	Expect((&batch{peer: hangs}).start(interrupted)).To(MatchError("interrupted before partner hangs had started"))
-})
-
-func canceled(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx
 }
 
 var _ = DescribeTable("the suite says in one sentence that", func(variable, value, text, sentence string) {
@@ -292,6 +226,8 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 	Expect(suite.output).To(ContainSubstring(" " + inFile.Replace(sentence) + "\n"))
 	Expect(suite.output).NotTo(Or(ContainSubstring("goroutine"), ContainSubstring("*fmt.")))
 },
+	Entry("a partner cannot be built", peers.PartnersVariable, "FILE", `[{"name": "mine", "why": "undefined reference", "broken": true}]`,
+		"partner mine could not be built: undefined reference. Repair it, or leave its specs out"),
 	Entry("a partner did not start", peers.PartnersVariable, "FILE", `[{"name": "mine", "command": ["./none"]}]`,
 		"partner mine did not start: fork/exec FOLDER/none: no such file or directory"),
 	Entry("there is no list", peers.PartnersVariable, "FILE.json", "", "SCM_PARTNERS: open FILE.json: no such file or directory"),
@@ -315,11 +251,11 @@ func (b *batch) specify(c scenario.Case) {
 		name = "expected: " + name
 	}
 	It(name, func(ctx SpecContext) {
+		if isAlone() {
+			Skip(alone)
+		}
 		if b.peer.Why != "" {
-			if what := lacking[b.peer.Name]; what != "" {
-				fdtest.Missing(GinkgoTB(), what, b.peer.Why)
-			}
-			Skip(b.peer.Why)
+			fdtest.Missing(GinkgoTB(), built[b.peer.Name].Lacks, b.peer.Why)
 		}
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)

@@ -40,18 +40,11 @@ func TestSuite(t *testing.T) {
 	writeEnd() // after Ginkgo's summary, so that the causes are among the last lines
 }
 
-// The first process builds the peers, which all processes share. Each process checks for leaks.
-var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
-	if isAlone() {
-		return nil
-	}
-	return buildPeers(ctx)
-}, func(text []byte) {
-	if len(text) > 0 {
-		takePeers(text)
-	}
-	gate()
-})
+// Each process of the suite checks for leaks.
+var _ = BeforeSuite(gate)
+
+// alone is the reason why specs with a peer are skipped if isAlone.
+const alone = "not built, because " + fdtest.AloneVariable + " is set"
 
 func isAlone() bool { return os.Getenv(fdtest.AloneVariable) != "" }
 

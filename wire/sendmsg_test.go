@@ -3,7 +3,6 @@
 package wire_test
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -90,9 +89,9 @@ func peerSends(peer, line string) func(ctx SpecContext) *exec.Cmd {
 // build builds a peer and returns its command. The first build is slow.
 func build(ctx SpecContext, name string) []string {
 	GinkgoHelper()
-	built := peers.BuildPartners(ctx, "..", []string{name}, GinkgoWriter)[0]
+	built := peers.BuildPartner(ctx, "..", name, GinkgoWriter)
 	if built.Why != "" {
-		fdtest.Missing(GinkgoTB(), cmp.Or(built.Lacks, name), "peer "+name+": "+built.Why)
+		fdtest.Missing(GinkgoTB(), built.Lacks, "peer "+name+": "+built.Why)
 	}
 	return built.Command
 }

@@ -3,7 +3,6 @@ package recorder
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -323,11 +322,11 @@ os.close(fds[0])
 	inC := func(name string) func(t *testing.T) []string {
 		return func(t *testing.T) []string {
 			var log bytes.Buffer
-			b := peers.BuildPartners(t.Context(), root, []string{name}, &log)[0]
+			b := peers.BuildPartner(t.Context(), root, name, &log)
 			if b.Broken {
 				t.Fatalf("%s\n%s", b.Why, &log)
 			} else if b.Why != "" {
-				fdtest.Missing(t, cmp.Or(b.Lacks, name), b.Why)
+				fdtest.Missing(t, b.Lacks, b.Why)
 			}
 			return b.Command
 		}

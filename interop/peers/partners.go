@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,23 +34,17 @@ func ReadPartners(reserved ...string) ([]Built, error) {
 	return list, nil
 }
 
-// BuildPartners returns the peers with these names, for a test. It takes them from the list that $SCM_PARTNERS names,
-// and builds those that are not in it from the repository at root.
-func BuildPartners(ctx context.Context, root string, names []string, log io.Writer) []Built {
+// BuildPartner returns the peer with this name, for a test. It takes it from the list that $SCM_PARTNERS names, or builds
+// it from the repository at root. If the peer lacks something, Lacks names it.
+func BuildPartner(ctx context.Context, root, name string, log io.Writer) Built {
 	list, err := ReadPartners()
 	if err != nil {
-		for _, name := range names {
-			list = append(list, Built{Name: name, Why: err.Error(), Broken: true})
-		}
+		return Built{Name: name, Why: err.Error(), Broken: true}
 	}
-	at := func(name string) int { return slices.IndexFunc(list, func(b Built) bool { return b.Name == name }) }
-	missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return at(name) >= 0 })
-	if len(missing) > 0 {
-		list = append(list, Build(ctx, root, filepath.Join(root, "build", "peers"), missing, log)...)
+	i := slices.IndexFunc(list, func(b Built) bool { return b.Name == name })
+	if i < 0 {
+		list, i = Build(ctx, root, filepath.Join(root, "build", "peers"), []string{name}, log), 0
 	}
-	var partners []Built
-	for _, name := range names {
-		partners = append(partners, list[at(name)])
-	}
-	return partners
+	list[i].Lacks = cmp.Or(list[i].Lacks, name)
+	return list[i]
 }

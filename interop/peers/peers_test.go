@@ -256,21 +256,23 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-func TestBuildPartners(t *testing.T) {
+func TestBuildPartner(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.json")
-	built := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}}, {Name: "nix", Lang: "rust", Why: "no cargo"}}
-	fdtest.Must(t, WriteList(file, built))
-	get := func(list string) []Built {
-		t.Setenv(PartnersVariable, list)
-		return BuildPartners(context.Background(), t.TempDir(), []string{"nix", "no-such", "csrc"}, io.Discard)
-	}
-	if got := get(file); !reflect.DeepEqual([]Built{got[0], got[2]}, []Built{built[1], built[0]}) || !strings.HasPrefix(got[1].Why, "no such peer") {
-		t.Errorf("got %+v, want the peers of the list, and one that does not exist", got)
-	}
-	for _, got := range get(file + "x") {
-		if !strings.Contains(got.Why, file+"x") {
-			t.Errorf("got %+v, want the name of the list that cannot be read", got)
+	list := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}, Lacks: "csrc"}, {Name: "nix", Lang: "rust", Why: "no cargo", Lacks: "cargo"}}
+	fdtest.Must(t, WriteList(file, list))
+	get := func(name string) Built { return BuildPartner(context.Background(), t.TempDir(), name, io.Discard) }
+	t.Setenv(PartnersVariable, file)
+	for _, want := range list {
+		if got := get(want.Name); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
 		}
+	}
+	if got := get("no-such"); !strings.HasPrefix(got.Why, "no such peer") {
+		t.Errorf("got %+v", got)
+	}
+	t.Setenv(PartnersVariable, file+"x")
+	if got := get("csrc"); !strings.Contains(got.Why, file+"x") {
+		t.Errorf("got %+v, want the name of the list that cannot be read", got)
 	}
 }
 
