@@ -42,12 +42,11 @@ TESTED := $(filter-out .,$(LIBRARY)) ./internal/fdtest ./internal/procfs ./inter
 # The packages that take too long to test before every commit.
 SLOW_TESTS := ./interop ./cmd/scm ./interop/catalogue
 others = $$($(GO) list ./... | grep -vxFf <($(GO) list . ./internal/ccheck $(TESTED)))
-# Tests with pure Go run in these packages, which depend on internal/pure. As another user, or without C, they run in all.
-PURE := ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
-PURE_OTHERS := ./cmd/scm/internal/socketcmd ./cmd/scm/internal/suitecmd ./examples/accept ./examples/cancel ./examples/console \
-	./examples/fdstore ./examples/handover ./examples/memfd ./examples/migrating ./examples/mycat ./examples/opener ./examples/pass \
-	./examples/questions ./examples/takeover ./examples/upgrade ./internal/promises ./internal/webtest
+quick = $$(grep -vxFf <($(GO) list $(SLOW_TESTS)) <<<"$(others)")
 some = $(if $(AS_USER),,$(HAS_C))
+# Prints those of the packages that follow whose tests depend on internal/pure. As another user, or without C, prints all.
+pure = $(if $(some),$(GO) list -test -tags=scm_purego \
+	-f '{{range .Deps}}{{if eq . "github.com/scm-rights/scm/internal/pure"}}{{$$.ForTest}}{{end}}{{end}}',echo)
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 
@@ -104,11 +103,11 @@ test-scm-purego:
 
 test-purego:
 	@echo "$@: the other packages of the library in pure Go: a minute"
-	@$(TEST_PURE) $(if $(some),$(PURE),$(TESTED))
+	@packages=$$($(pure) $(if $(some),$(filter-out ./interoptest,$(TESTED)),$(TESTED))); $(TEST_PURE) $${packages:?}
 
 rest-purego:
 	@echo "$@: the suite, the command and the examples in pure Go: a minute, or several without C or with AS_USER"
-	@$(TEST_PURE) $(if $(some),$(PURE_OTHERS),$(SLOW_TESTS) $$(grep -v /tools/ <<<"$(others)"))
+	@packages=$$($(pure) $(if $(some),$(quick),$(SLOW_TESTS) $$(grep -v /tools/ <<<"$(others)"))); $(TEST_PURE) $${packages:?}
 
 rest-servers:
 	@echo "$@: the example servers: half a minute"
@@ -160,7 +159,7 @@ check-csrc:
 
 check-rest:
 	@echo "$@: the quick tests of the suite, the command, the tools and the examples over cgo: a minute"
-	@$(TEST) $$(grep -vxFf <($(GO) list $(SLOW_TESTS)) <<<"$(others)")
+	@$(TEST) $(quick)
 endif
 
 # The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names

@@ -91,19 +91,6 @@ var _ = Describe("make test", Label("tree"), func() {
 		Expect(append(listed("LIBRARY"), strings.Fields(others)...)).To(ContainElements(uses))
 	})
 
-	It("runs tests in pure Go in the packages that depend on internal/pure, except some", func() {
-		var depends []string
-		for _, p := range (goTool{}).list("-test", "-tags=scm_purego", "./...") {
-			name, isTest := strings.CutSuffix(p.ImportPath, ".test")
-			if isTest && slices.Contains(p.Deps, module+"/internal/pure") {
-				depends = append(depends, strings.Replace(name, module, ".", 1))
-			}
-		}
-		// The root package has lines of its own, and the others are slow.
-		except := []string{".", "./interoptest", "./cmd/scm", "./interop/catalogue"}
-		Expect(depends).To(ConsistOf(slices.Concat(listed("PURE"), listed("PURE_OTHERS"), except)))
-	})
-
 	It("or make proof-test tests every module that has tests, except the peers", func() {
 		text := contents("Makefile") + contents("proof/Makefile")
 		for _, file := range strings.Fields(output(exec.Command("git", "ls-files", "*/go.mod"))) {
