@@ -19,7 +19,7 @@ type Allowance struct {
 	onReturn    bool
 	anyValues   bool
 	anyBytes    bool   // any values of bytes of a payload
-	textA       string // the values, unless anyValues is set
+	textA       string // the texts of the values, unless anyValues is set
 	textB       string
 }
 

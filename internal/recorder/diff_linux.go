@@ -161,7 +161,8 @@ func (c *comparison) streams(a, b []*Call) {
 	}
 }
 
-// texts adds a difference unless both texts are the same.
+// texts adds a difference unless both texts are the same. A text must stand for one value only, and must be the same in
+// every run, because --allow compares texts, too.
 func (c *comparison) texts(p piece, a, b string) {
 	if a != b {
 		c.differ(p, a, b)
@@ -255,7 +256,7 @@ func (c *comparison) result() {
 	p := register(Result, uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		c.differ(p, a.resultText(), b.resultText())
+		c.texts(p, a.resultText(), b.resultText())
 	case a.Errno != 0, a.Unfinished, a.sig != nil && a.sig.result == argAddr:
 	case a.sig != nil && a.sig.result == argPID:
 		c.process(p)
@@ -412,7 +413,15 @@ func (c *comparison) process(p piece) {
 // numberText returns the text of an int, or the bytes of it that exist.
 func numberText(b []byte, text func(int32) string) string {
 	if len(b) < 4 {
-		return joined(hexBytes(b, len(b)))
+		return partText(b)
 	}
 	return text(int32Of(b))
+}
+
+// partText returns the bytes of a number that exist. Without the word, they could be the digits of another number.
+func partText(b []byte) string {
+	if len(b) == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("bytes %x", b)
 }

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -239,7 +240,7 @@ func TestDiffIgnored(t *testing.T) {
 			c.Entry.Messages[0].Iovecs.Data = c.Entry.Messages[0].Iovecs.Data[:16]
 		}, "sendmsg: iovec 1, iov_base: an address against nothing; sendmsg: iovec 1, iov_len: 2 against nothing"},
 		{"what a failed call leaves behind", receivedOne(amd64), func(c *Call) {
-			c.Result, c.Errno = -1, unix.EAGAIN
+			c.Result, c.Errno, c.Unread = -1, unix.EAGAIN, errors.New("/proc/8/mem")
 			c.Exit = c.Entry.clone()
 		}, "recvmsg: the result on return: 5 MSG_CTRUNC|MSG_CMSG_CLOEXEC against -1 EAGAIN"},
 	} {
@@ -572,6 +573,45 @@ func TestDiffLongPayload(t *testing.T) {
 	}
 }
 
+// A text stands for one value, because --allow compares texts. The values of B are those of each 4 bytes of a call, of
+// which some may be missing. The values of pointers, and those that are counted, are replaced.
+func TestTextsIdentifyValues(t *testing.T) {
+	values := []uint32{0, 10, 20} // and 0x10 and 0x20
+	for bit := range 32 {
+		values = append(values, 1<<bit)
+	}
+	for _, a := range []Call{sentOne(amd64), receivedOne(amd64)} {
+		valueOf, memory := map[string]string{}, slices.Concat(a.Entry.memory(), a.Exit.memory())
+		for i, m := range memory {
+			for at := 0; at+4 <= len(m.Data); at += 4 {
+				for _, v := range values {
+					for size := at; size <= at+4; size++ {
+						b := clone(a)
+						changed := slices.Concat(b.Entry.memory(), b.Exit.memory())[i]
+						copy(changed.Data[at:], words(v))
+						changed.Data = changed.Data[:size]
+						b.redecode()
+						for _, d := range (Comparison{}).All([]Call{a}, []Call{b}) {
+							if d.ordinal || strings.Contains("NULL, an address", d.TextB) {
+								continue
+							}
+							value := d.BytesB
+							if d.To > 0 {
+								value = value[min(d.From, len(value)):min(d.To, len(value))]
+							}
+							text := fmt.Sprint(d.Key(), d.bytes(), ": ", d.TextB)
+							if other, ok := valueOf[text]; ok && other != string(value) {
+								t.Errorf("%s for %x and %x", text, value, other)
+							}
+							valueOf[text] = string(value)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // A range of bytes in payloads of one length is reported by itself, and hides neither the bytes around it nor payloads
 // of another length.
 func TestDiffPayloadBytes(t *testing.T) {
@@ -887,6 +927,9 @@ func TestDiffRestarted(t *testing.T) {
 	}
 	if d := (Comparison{}).First([]Call{on(1, receive, 0)}, []Call{on(2, sending, 0)}); d == nil || d.Threads {
 		t.Errorf("a thread on each side: %v", d)
+	}
+	if found := (Comparison{}).All([]Call{on(1, receive, 512)}, []Call{on(1, receive, 514)}); found != nil {
+		t.Errorf("interrupted in two ways: %v", found)
 	}
 	notAgain := []Call{on(1, receive, 512), on(1, sending, 0)}
 	if d := (Comparison{}).First(plain, notAgain); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {

@@ -133,7 +133,7 @@ func (f Field) text(b []byte) string {
 	v := integer(Field{Size: f.Size}, b)
 	switch {
 	case len(b) < f.Size:
-		return joined(hexBytes(b, len(b)))
+		return partText(b)
 	case f.kind == pointer:
 		return pointerText(v)
 	case f.Name == "msg_flags":

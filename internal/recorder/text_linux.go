@@ -22,7 +22,11 @@ func (c *Call) Text() string {
 	if c.hasMessages() {
 		arguments = c.fdText(c.socket(), false) + ", " + c.messagesText() + ", " + FlagText(c.flags())
 	}
-	return name + "(" + arguments + ") = " + c.resultText()
+	text := name + "(" + arguments + ") = " + c.resultText()
+	if c.Unread != nil {
+		text += fmt.Sprintf(" (memory not read: %v)", c.Unread)
+	}
+	return text
 }
 
 // String returns the thread ID, followed by the result of Text.
@@ -52,9 +56,6 @@ func (c *Call) resultText() string {
 	}
 	if c.hasMessages() && !c.batch() && c.received(0) {
 		text += c.message(0).receivedFlagText()
-	}
-	if c.Unread != nil {
-		text += fmt.Sprintf(" (memory not read: %v)", c.Unread)
 	}
 	return text
 }
