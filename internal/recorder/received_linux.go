@@ -427,6 +427,19 @@ func (t *tracer) split(th *thread) {
 	}
 }
 
+// shares reports whether another thread that has not begun to end shares the table. Unlike split, it stops at the first
+// one, because a process can have thousands of threads.
+func (t *tracer) shares(th *thread) bool {
+	for _, other := range t.threads {
+		if other != th && !other.left && other.table == th.table {
+			if same, _ := procfs.SameTable(th.tid, other.tid); same {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hasTable reports whether a thread still has a descriptor table. It gives up its memory first when it ends.
 func hasTable(tid int) bool {
 	s := status(tid)
@@ -447,7 +460,7 @@ func (t *tracer) leaveTable(th *thread, ended bool) {
 	if th.left {
 		return
 	}
-	if !ended && len(th.table.received) > 0 {
+	if !ended && len(th.table.received) > 0 && !t.shares(th) {
 		t.split(th)
 	}
 	th.left = true
