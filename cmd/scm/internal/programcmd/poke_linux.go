@@ -56,13 +56,15 @@ A server that closes a descriptor late keeps none. scm waits until the server ha
 all of them, or has closed none for --settle. Use more if a garbage collector closes
 them. A server that stores every descriptor on purpose is reported, and the finding can
 be accepted. To see whether it stores only a limited number, such as the last eight, scm
-then sends the items whose descriptors it keeps again, just as often. If it keeps no more,
-and its descriptor table has space, that is a note, not a finding. scm does not find
-descriptors that the server has passed on to other processes, or sent to one of its own
-sockets. It reads the descriptor tables of all threads. If kcmp(2) is missing or not
-permitted, it does not know which threads share a table, and counts the same descriptor
-in several threads once. If several threads have tables of their own, and each keeps one
-descriptor, scm can then mistake this for a limited number.
+then sends the items whose descriptors it keeps again, just as often, and a third time if
+it keeps more, but not all of them. If it keeps no more the last time, and its descriptor
+table has space, that is a note, not a finding. If it can store all descriptors of the
+first two times, that is a finding. scm does not find descriptors that the server has
+passed on to other processes, or sent to one of its own sockets. It reads the descriptor
+tables of all threads. If kcmp(2) is missing or not permitted, it does not know which
+threads share a table, and counts the same descriptor in several threads once. If several
+threads have tables of their own, and each keeps one descriptor, scm can then mistake this
+for a limited number.
 
 A file can stay open after its descriptor is closed. scm counts the fixed files of each
 io_uring that has a descriptor. It does not find those of an io_uring whose own

@@ -94,9 +94,6 @@ func (h Holding) room() (limit, free int) {
 	return room(h.TID)
 }
 
-// inFullRing reports whether the descriptors are fixed files of an io_uring that has no free slot.
-func (h Holding) inFullRing() bool { return h.ring != nil && len(h.ring.Files) == h.ring.Size }
-
 // room returns the descriptor limit of a thread, and how many more descriptors it can open. The limit is -1 if the
 // kernel does not report it.
 func room(tid int) (limit, free int) {

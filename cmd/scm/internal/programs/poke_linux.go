@@ -438,8 +438,8 @@ func (p *poker) held(sent []*pokeTrial) (map[*Marker][]Holding, error) {
 }
 
 // repeat sends items with a leak again, just as often. If the server then keeps no more, although it could, it stores a
-// limited number of descriptors, such as the last eight. The leak becomes a note. An io_uring that was not full before
-// can keep more once, so if it is full now, repeat sends them a last time.
+// limited number of descriptors, such as the last eight. The leak becomes a note. If it keeps more, but not all, it may
+// have reached its limit only now, so repeat sends them a last time.
 func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding, again bool) error {
 	before := map[*pokeTrial]int{}
 	for _, t := range kept {
@@ -458,23 +458,23 @@ func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding, again bool
 	if err != nil || p.failed(nil) != nil {
 		return err
 	}
-	var filled []*pokeTrial
-	for _, t := range kept {
+	full := func(t *pokeTrial) bool {
 		// A connection, which is closed now, and what accepted it need space too. A full ring needs none.
-		full := func(h Holding) bool { _, free := room(h.TID); return free < t.fds+2 }
-		n := Count(more[t.marker])
-		switch {
-		case slices.ContainsFunc(more[t.marker], full):
-		case n <= Count(held[t.marker]):
+		return slices.ContainsFunc(more[t.marker], func(h Holding) bool { _, free := room(h.TID); return free < t.fds+2 })
+	}
+	first, now, sent := 0, 0, 0
+	for _, t := range kept {
+		first, now, sent = first+Count(held[t.marker]), now+Count(more[t.marker]), sent+t.sent
+	}
+	if again && first < now && now < sent && !slices.ContainsFunc(kept, full) {
+		return p.repeat(kept, more, false)
+	}
+	for _, t := range kept {
+		if n := Count(more[t.marker]); n <= Count(held[t.marker]) && !full(t) {
 			text := "the server keeps %d of %d descriptors, no more than of the first %d"
 			t.Notes = append(t.Notes, fmt.Sprintf(text, min(n, t.sent), t.sent, before[t]))
 			t.Findings, t.Output = nil, ""
-		case slices.ContainsFunc(more[t.marker], Holding.inFullRing):
-			filled = append(filled, t)
 		}
-	}
-	if again && len(filled) > 0 {
-		return p.repeat(filled, more, false)
 	}
 	return nil
 }

@@ -61,15 +61,16 @@ func TestPoke(t *testing.T) {
 	}
 	notes := map[string]map[string][]string{ // the items by mode
 		"descriptors, no more than of the first": {
-			testserver.Cache:     {"second", "two", "253", "path"},
-			testserver.RingCache: {"two", "253"},
-			"ring":               {"253"}, // which fills it
+			testserver.Cache:      {"second", "two", "253", "path"},
+			testserver.LargeCache: {"byte", "newline", "zeros", "ones", "4k", "second", "two", "253", "path"},
+			testserver.RingCache:  {"two", "253"},
+			"ring":                {"253"}, // which fills it
 		},
 		"when it was sent again, the server ends (exit status 1)": {"hoard": {"newline"}},
 	}
 	for mode, want := range map[string][]string{
 		"correct": nil, "late": nil, "forks": nil,
-		"once": nil, testserver.Cache: nil, testserver.RingCache: nil,
+		"once": nil, testserver.Cache: nil, testserver.LargeCache: nil, testserver.RingCache: nil,
 		"hangup": {"second untried"},
 		// Of several tables, only that of the thread that serves has the descriptors, and fills up.
 		testserver.Apart + "correct": nil,
@@ -100,7 +101,7 @@ func TestPoke(t *testing.T) {
 				args = limitFiles(args, 200)
 			}
 			o := PokeOptions{Args: args, Address: address, Settle: limit}
-			stores := mode == testserver.Cache || mode == testserver.RingCache
+			stores := slices.Contains([]string{testserver.Cache, testserver.LargeCache, testserver.RingCache}, mode)
 			if stores || slices.Contains(testserver.Faulty, strings.TrimPrefix(mode, testserver.Apart)) {
 				o.Settle = short
 			}

@@ -49,6 +49,12 @@ var Faulty = []string{
 // it closes all but seven.
 const Cache = "cache"
 
+// LargeCache is the mode of a server that stores more of them than one run of the harmless items sends: all but 31.
+const LargeCache = "large-cache"
+
+// cacheSize is how many descriptors a mode keeps before it receives a message.
+var cacheSize = map[string]int{Cache: 7, LargeCache: 31}
+
 // RingCache is the mode of a server that stores only the last eight descriptors, as fixed files of an io_uring. A
 // descriptor that the kernel rejects also takes the place of another.
 const RingCache = "ring-cache"
@@ -200,7 +206,7 @@ func (s *server) serve(c int) {
 	buf := make([]byte, 4096)
 	for {
 		n, _, _ := unix.Recvfrom(c, buf[:1], unix.MSG_PEEK)
-		for s.mode == Cache && n == 1 && len(s.stored) > 7 {
+		for cacheSize[s.mode] > 0 && n == 1 && len(s.stored) > cacheSize[s.mode] {
 			_ = unix.Close(<-s.stored)
 		}
 		if n == 1 && buf[0] == '\n' {
@@ -221,7 +227,7 @@ func (s *server) serve(c int) {
 			return
 		}
 		s.inspect(got)
-		for ; len(got) > 0 && (s.mode == Cache || s.mode == "hoard"); got = got[1:] {
+		for ; len(got) > 0 && (cacheSize[s.mode] > 0 || s.mode == "hoard"); got = got[1:] {
 			s.stored <- got[0]
 			if s.mode == "hoard" && len(s.stored) > 30 {
 				os.Exit(1)
