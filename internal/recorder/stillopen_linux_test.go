@@ -594,6 +594,35 @@ func TestStillOpenWithoutKcmp(t *testing.T) {
 	})
 }
 
+// Of three threads, one has stopped sharing the table. When another ends, its table is not compared with that of each
+// thread, because there is one that shares it. When that one ends, it is the last of its table.
+func TestLastOfATable(t *testing.T) {
+	if _, err := procfs.SameTable(os.Getpid(), os.Getpid()); err != nil {
+		t.Skip("kcmp: ", err)
+	}
+	tr, process := newTracer(Options{}), new(Process)
+	table := &descriptorTable{received: make([]receivedFD, 1)}
+	first := tr.add(os.Getpid(), process, table)
+	ownthread.Run(func() {
+		last := tr.add(unix.Gettid(), process, table)
+		ownthread.Run(func() {
+			if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+				t.Error(err)
+				return
+			}
+			apart := tr.add(unix.Gettid(), process, table)
+			tr.leaveTable(first, false)
+			if apart.table != table || table.threads != 2 || len(table.received) != 1 {
+				t.Errorf("after the first: %+v, and the thread apart has %+v", table, apart.table)
+			}
+			tr.leaveTable(last, false)
+			if apart.table == table || table.threads != 0 || len(table.received)+1 != len(apart.table.received) {
+				t.Errorf("after the last: %+v, and the thread apart has %+v", table, apart.table)
+			}
+		})
+	})
+}
+
 // The parent that appear finds in /proc can have another thread whose table the new process has copied.
 func TestMadeCorrectsTable(t *testing.T) {
 	const noThread = 1 << 30
