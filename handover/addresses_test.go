@@ -107,6 +107,10 @@ func TestPathOfAUnitsSocketIsGone(t *testing.T) {
 				control, path := socketPath(t), filepath.Join(fdtest.ShortDir(t), "web")
 				made, _, _ := bind(t, start(t, Config{}, path+".unit"), "web", network, path)
 				f := must(made.(interface{ File() (*os.File, error) }).File())
+				if !sys.SamePlace(int(f.Fd()), filepath.Dir(path)) {
+					_ = f.Close()
+					t.Skip("in a chroot, the kernel does not show which mount this is, and Listen is quiet")
+				}
 				fdtest.Must(t, c.change(t, path))
 				for generation := range 2 {
 					var log logged
