@@ -102,7 +102,7 @@ test-scm-purego:
 	@$(TEST_PURE) -ginkgo.label-filter='!catalogue'
 
 test-purego:
-	@echo "$@: the other packages of the library in pure Go: a minute"
+	@echo "$@: the other packages of the library in pure Go: a minute, or two the first time"
 	@packages=$$($(pure) $(if $(some),$(filter-out ./interoptest,$(TESTED)),$(TESTED))); $(TEST_PURE) $${packages:?}
 
 rest-purego:
@@ -138,7 +138,7 @@ test-scm-cgo:
 	@$(TEST) -ginkgo.label-filter='!catalogue'
 
 test-cgo:
-	@echo "$@: the other packages of the library over cgo: a minute"
+	@echo "$@: the other packages of the library over cgo: a minute, or two the first time"
 	@$(TEST) $(TESTED)
 
 test-csrc:
