@@ -47,6 +47,8 @@ func TestParseErrors(t *testing.T) {
 		"** {leak,answer@x w":      `1: "{leak,answer@x": no } after {`,
 		"** leak@x<8.4.b why":      `1: "leak@x<8.4.b"` + checks,
 		"** leak@x:sends<8 w":      `1: "leak@x:sends<8"` + checks,
+		"** leak@x >=8 w":          `1: "leak@x >=8"` + checks,
+		"** leak@x :sends w":       `1: "leak@x :sends"` + checks,
 		"** leak@x flaky:":         `1: the reason after "flaky:" is missing`,
 		"** leak@x>=8.4<8.4 why":   "1: leak@x>=8.4<8.4: no version is in this range; the first bound must be lower, as in >=6.2<6.7",
 		"** leak@kernel<6 why":     "1: leak@kernel<6: " + releases,

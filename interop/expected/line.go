@@ -125,6 +125,9 @@ func (form Form) parse(l Line, words []string) (list []Line, err error) {
 		return nil, err
 	}
 	l.Reason = strings.Join(words[2:], " ")
+	if strings.ContainsAny(l.Reason[:1], "<>=:") { // or the line would apply to every version and both roles
+		return nil, form.keyError(words[1] + " " + words[2])
+	}
 	if l.ownReason() == "" {
 		return nil, fmt.Errorf("the reason after %q is missing", flakyMark)
 	}
