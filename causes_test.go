@@ -281,7 +281,10 @@ var _ = DescribeTable("an interrupt ends the suite while a partner hangs, and ac
 	}, []string{listOf("sh", "-c", ": >"+started+"; exec sleep 600"), "CI=true", "CC=no-such-compiler"}, "-ginkgo.focus=catalogue runs .*/mine") // and builds no other
 	Expect(ended.err).To(MatchError("exit status 1"), ended.output)
 	Expect(ended.states).To(Equal(map[string]int{"FAIL": 1}), ended.output)
-	Expect(ended.output).To(And(ContainSubstring("Interrupted by User"), ContainSubstring("interrupted before partner mine had started")))
+	Expect(ended.output).To(ContainSubstring("Interrupted by User"))
+	if signals == 1 { // at a second one, Ginkgo may stop waiting for the node
+		Expect(ended.output).To(ContainSubstring("interrupted before partner mine had started"))
+	}
 	Expect(ended.output).NotTo(MatchRegexp("rustix[^,]"))
 },
 	Entry("once", 1),
