@@ -85,6 +85,16 @@ func (g goTool) names(args ...string) (names []string) {
 const hasTests = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 
 var _ = Describe("make test", Label("tree"), func() {
+	It("does not pass on its variables to a make that a test starts, except CI and SLOW", func() {
+		text := contents("Makefile") + contents("tools/common.mk") + contents("proof/Makefile")
+		for _, m := range regexp.MustCompile(`(?m)^(\w+) \?=`).FindAllStringSubmatch(text, -1) {
+			if m[1] != "CI" && m[1] != "SLOW" {
+				GinkgoT().Setenv(m[1], "set")
+				Expect(fdtest.WithoutMake()).NotTo(ContainElement(m[1] + "=set"))
+			}
+		}
+	})
+
 	It("tests the internal packages that the library uses", func() {
 		uses := goTool{}.names(append([]string{"-deps", "-f", hasTests}, publicFolders()...)...)
 		others := between(contents("Makefile"), "\nTESTED := $(filter-out .,$(LIBRARY)) ", "\n")
