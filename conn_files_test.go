@@ -222,6 +222,19 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			})
 		}
 
+		It(name+" reports that a message has lost its files if the descriptor table is full", func() {
+			CannotEmulate(fdtest.NotCut)
+			a, b := pair(network)
+			r, w := pipe()
+			Expect(a.WriteFiles([]byte("xyz"), w)).To(Equal(3))
+			Expect(w.Close()).To(Succeed())
+			empty := FillTable()
+			_, _, err := call.receive(b, make([]byte, 8), 3)
+			empty()
+			errorOf[*scm.TruncatedError](err)
+			noWriterIsLeft(r)
+		})
+
 		It(name+" with KeepTruncated returns the files received with a truncated message", func() {
 			CannotEmulate(fdtest.NotCut)
 			a, b := pairWith(scm.Config{KeepTruncated: true}, network)

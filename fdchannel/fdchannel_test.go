@@ -29,15 +29,6 @@ var receives = map[string]func(*fdchannel.Endpoint) (int, error){
 	"RecvFDNonblock": (*fdchannel.Endpoint).RecvFDNonblock,
 }
 
-// fill fills the descriptor table until the returned function is called.
-func fill() func() {
-	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
-	var limit unix.Rlimit
-	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max})).To(Succeed())
-	return func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }
-}
-
 // lost is nil if the receive returns a descriptor, or the message has none.
 var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.TruncatedError) {
 	if full && runtime.GOOS != "linux" {
@@ -54,7 +45,7 @@ var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.T
 		Expect(scm.Send(c.as, &m, 0)).To(Succeed())
 		empty := func() {}
 		if full {
-			empty = fill()
+			empty = FillTable()
 		}
 		fd, err := recv(c.b)
 		empty()
@@ -119,7 +110,7 @@ var _ = Describe("an Endpoint", func() {
 		defer ep.Destroy()
 		errno(ep.SendFD(c.as), syscall.ENOTSOCK)
 		errno(Second(ep.RecvFD()), syscall.ENOTSOCK)
-		empty := fill()
+		empty := FillTable()
 		socks, err := fdchannel.NewConnectedSockets()
 		empty()
 		errno(err, syscall.EMFILE)

@@ -20,7 +20,7 @@ AS_USER ?=
 # The packages for other programs, and the internal packages with tests that run on other Unix systems. go test starts them in
 # this order, and interoptest takes the longest.
 LIBRARY := . ./interoptest ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
-PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/webtest
+PORTABLE := ./internal/fdtest ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/webtest
 # Go before 1.21 cannot parse go.mod, and does not say which version is needed.
 old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)
 ifneq ($(and $(filter-out help setup-c lib clean,$(or $(MAKECMDGOALS),help)),$(old_go)),)

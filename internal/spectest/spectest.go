@@ -17,6 +17,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/display"
@@ -32,6 +33,16 @@ func FDOf(c syscall.Conn) (fd int) {
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	gomega.Expect(raw.Control(func(f uintptr) { fd = int(f) })).To(gomega.Succeed())
 	return fd
+}
+
+// FillTable fills the descriptor table until the returned function is called.
+func FillTable() (empty func()) {
+	ginkgo.GinkgoHelper()
+	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
+	var limit unix.Rlimit
+	gomega.Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(gomega.Succeed())
+	gomega.Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max})).To(gomega.Succeed())
+	return func() { gomega.Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(gomega.Succeed()) }
 }
 
 // Stacks returns the stacks of all goroutines.

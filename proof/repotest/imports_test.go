@@ -71,11 +71,11 @@ var rules = []rule{
 	{[]string{"cmd/scm/internal/tracecmd"}, []string{"cmd/scm/internal/cli", "internal/recorder", "interop/display", "libraries"}},
 	{[]string{"cmd/scm/internal/programcmd"}, []string{"cmd/scm/internal/cli", "cmd/scm/internal/programs", "internal/procfs", "interop/...", "libraries"}},
 	{[]string{"cmd/scm/internal/suitecmd"}, []string{"cmd/scm/internal/cli", "cmd/scm/internal/tracecmd", ".", "internal/builtin", "internal/procfs", "internal/recorder", "interop/...", "libraries"}},
-	{[]string{"internal/builtin", "internal/promises", "cmd/...", "tools/...", "examples/..."}, anything},
+	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
 // programs, and a package for tests that has them inside, may be imported only by each other.
-var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin", "internal/promises", "interoptest"}
+var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin", "interoptest"}
 
 // unsafePackages may import unsafe outside their tests. Packages fusetest and ringtest are used only by tests.
 var unsafePackages = []string{
