@@ -136,10 +136,9 @@ var _ = It("each expected failure in the files of "+expectVariable+" applies to 
 // A batch has the specs with one peer. The peers keep running from one spec to the next, because starting them
 // takes longer than most cases. They end with the batch, so that no other spec sees them.
 type batch struct {
-	peer     *scenario.Peer
-	expected *scenario.Expectations
-	cases    []scenario.Case
-	session  *interop.Session
+	peer    *scenario.Peer
+	cases   []scenario.Case
+	session *interop.Session
 }
 
 // Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process
@@ -162,7 +161,7 @@ var _ = It("the cases with the runner are run first", func() {
 
 // describeCases defines the specs with a peer, either those that run alone or the others.
 func describeCases(with *scenario.Peer, alone bool) {
-	b := &batch{peer: with, expected: &failures}
+	b := &batch{peer: with}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
 		for _, c := range libcases.With(scenarios, underTest(lib), with, peerNamed[scenario.RunnerName]) {
 			if c.Scenario.RunsAlone() == alone {
@@ -209,7 +208,7 @@ func (b *batch) start(ctx context.Context) error {
 			return fmt.Errorf("partner %s did not start: %w", name, err)
 		}
 	}
-	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
+	b.session, err = interop.Open(b.cases, &failures, interop.Options{Runner: self})
 	if err == nil {
 		DeferCleanup(b.session.Close)
 	}
@@ -247,7 +246,7 @@ var _ = DescribeTable("the suite says in one sentence that", func(variable, valu
 func (b *batch) specify(c scenario.Case) {
 	b.cases = append(b.cases, c)
 	name := c.Name()
-	if len(b.expected.For(c)) > 0 {
+	if len(failures.For(c)) > 0 {
 		name = "expected: " + name
 	}
 	It(name, func(ctx SpecContext) {

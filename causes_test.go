@@ -82,12 +82,6 @@ func resultOf(s SpecReport) (r scenario.Result, ok bool) {
 	return r, ok
 }
 
-func isCase(s SpecReport) bool { return slices.Contains(s.Labels(), "catalogue") }
-
-func isInterrupted(s SpecReport) bool {
-	return s.State.Is(types.SpecStateInterrupted | types.SpecStateAborted)
-}
-
 // casesOf returns a report of the cases that ran, and the names of their specs. For each peer, it counts the cases that
 // have no verdict by the reason, unless a filter left out all of them.
 func casesOf(r Report) (all *report.Report, specs map[string]string) {
@@ -98,7 +92,7 @@ func casesOf(r Report) (all *report.Report, specs map[string]string) {
 	all, specs = &report.Report{Asked: map[string]scenario.Asked{}, NotAsked: map[string]string{}}, map[string]string{}
 	ran := map[string]bool{}
 	for _, s := range r.SpecReports {
-		if !isCase(s) {
+		if !slices.Contains(s.Labels(), "catalogue") {
 			continue
 		}
 		c, ok := resultOf(s)
@@ -110,8 +104,9 @@ func casesOf(r Report) (all *report.Report, specs map[string]string) {
 		switch {
 		case ok && c.Verdict != scenario.Unsupported && c.Verdict != scenario.NotRun:
 			reason = ""
-		case Ran(s) && !isInterrupted(s):
-			reason = scenario.Reason(strings.TrimPrefix(firstLine(why), name+": "))
+		case Ran(s) && !s.State.Is(types.SpecStateInterrupted|types.SpecStateAborted):
+			why, _, _ = strings.Cut(why, "\n")
+			reason = scenario.Reason(strings.TrimPrefix(why, name+": "))
 		}
 		asked := all.Asked[name]
 		asked.Cases++
@@ -125,11 +120,6 @@ func casesOf(r Report) (all *report.Report, specs map[string]string) {
 		}
 	}
 	return all, specs
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }
 
 // maxPartners is the number of partners that a report of failures names although they are not at fault.
