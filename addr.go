@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,10 +14,8 @@ import (
 )
 
 func checkNetwork(network string, known ...string) error {
-	for _, k := range known {
-		if network == k {
-			return nil
-		}
+	if slices.Contains(known, network) {
+		return nil
 	}
 	err := net.UnknownNetworkError(network)
 	switch network {
