@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
@@ -95,11 +96,6 @@ func null(t *testing.T) int {
 	return fd
 }
 
-func isOpen(fd int) bool {
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	return err == nil
-}
-
 func expect(t *testing.T, say func(string) string, line, want string) {
 	t.Helper()
 	if got := say(line); got != want {
@@ -143,23 +139,23 @@ func TestAnswers(t *testing.T) {
 	}
 	got := received()
 	expect(t, say, fmt.Sprintf("close fds=%d,%d", got, second), "unsupported")
-	if !isOpen(got) {
+	if !fdtest.IsOpen(got) {
 		t.Fatal("close closed a descriptor of a list with one that is not the peer's")
 	}
 	expect(t, say, fmt.Sprintf("close fds=%d", got), "ok")
-	if isOpen(got) || !isOpen(file) {
+	if fdtest.IsOpen(got) || !fdtest.IsOpen(file) {
 		t.Fatal("close did not close its descriptor, or closed another one")
 	}
 	expect(t, say, fmt.Sprintf("close fds=%d", got), "unsupported")
 
 	got = received()
 	expect(t, say, fmt.Sprintf("use sock=%d", second), "ok")
-	if isOpen(got) || isOpen(sock) || isOpen(file) || !isOpen(second) || !v.done {
+	if fdtest.IsOpen(got) || fdtest.IsOpen(sock) || fdtest.IsOpen(file) || !fdtest.IsOpen(second) || !v.done {
 		t.Fatal("use did not close the descriptors of the last case")
 	}
 	got = received()
 	expect(t, say, "end", "ok")
-	if isOpen(got) || isOpen(second) {
+	if fdtest.IsOpen(got) || fdtest.IsOpen(second) {
 		t.Fatal("end did not close all descriptors")
 	}
 	expect(t, say, "recv bytes=1 fds=1", "unsupported")
@@ -214,8 +210,8 @@ func TestSocketClosedByTheLibrary(t *testing.T) {
 			expect(t, say, fmt.Sprintf("close fds=%d", sock), "unsupported")
 		}
 		expect(t, say, "end", "ok")
-		if isOpen(sock) != c.open || !q.done {
-			t.Errorf("closes=%v, %v: open=%v, done=%v", c.closes, c.err, isOpen(sock), q.done)
+		if fdtest.IsOpen(sock) != c.open || !q.done {
+			t.Errorf("closes=%v, %v: open=%v, done=%v", c.closes, c.err, fdtest.IsOpen(sock), q.done)
 		}
 		if err := hangUp(); err != nil {
 			t.Errorf("closes=%v, %v: at the end: %v", c.closes, c.err, err)
@@ -273,8 +269,8 @@ func TestMalformed(t *testing.T) {
 	} {
 		expect(t, say, line, "unsupported")
 	}
-	if len(v.sent)+len(v.rooms) > 0 || !isOpen(sock) {
-		t.Errorf("sent %v, received %v, open=%v", v.sent, v.rooms, isOpen(sock))
+	if len(v.sent)+len(v.rooms) > 0 || !fdtest.IsOpen(sock) {
+		t.Errorf("sent %v, received %v, open=%v", v.sent, v.rooms, fdtest.IsOpen(sock))
 	}
 	if err := hangUp(); err != nil {
 		t.Error(err)
@@ -318,7 +314,7 @@ func TestLibraries(t *testing.T) {
 		if got := say(line); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%.80s: got %s, want %s", line, got, c.want)
 		}
-		if err := hangUp(); err != nil || isOpen(sock) || !isOpen(foreign) {
+		if err := hangUp(); err != nil || fdtest.IsOpen(sock) || !fdtest.IsOpen(foreign) {
 			t.Errorf("%.80s: %v, or it did not close its descriptors, or closed others", line, err)
 		}
 	}
