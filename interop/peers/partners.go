@@ -34,8 +34,8 @@ func ReadPartners(reserved ...string) ([]Built, error) {
 	return list, nil
 }
 
-// BuildPartner returns the peer with this name, for a test. It takes it from the list that $SCM_PARTNERS names, or builds
-// it from the repository at root. If the peer lacks something, Lacks names it.
+// BuildPartner returns the peer with this name, for a test. It takes it from the list that $SCM_PARTNERS names, or
+// builds it from the repository at root. If the peer lacks something, Lacks names it.
 func BuildPartner(ctx context.Context, root, name string, log io.Writer) Built {
 	list, err := ReadPartners()
 	if err != nil {
