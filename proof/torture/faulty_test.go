@@ -217,7 +217,7 @@ var _ = Describe("the torture", Label("torture"), func() {
 		Expect(len(all)).To(BeNumerically(">", 50))
 		for _, name := range all {
 			Expect(slices.Contains(tortured, name)).NotTo(Equal(noSystemCall[name] != nil),
-				"%s must be listed in operations, inDifftest or noSystemCall, and not in two", name)
+				"%s must be listed in operations (operations_test.go), inDifftest or noSystemCall, and not in two", name)
 		}
 		Expect(all).To(ContainElements(slices.Collect(maps.Keys(noSystemCall))))
 	})
