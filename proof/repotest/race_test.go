@@ -30,7 +30,7 @@ var _ = Describe("the race detector", Label("build"), func() {
 			out, err := cmd.Output()
 			GinkgoWriter.Println(stderr.String())
 			Expect(err).NotTo(HaveOccurred())
-			Expect(strings.Split(strings.TrimSpace(string(out)), "\n")).To(Equal([]string{backend, "486 are right"}))
+			Expect(strings.Split(strings.TrimSpace(string(out)), "\n")).To(Equal([]string{backend, "the others are right"}))
 		},
 		Entry("over cgo", "cgo"),
 		Entry("in Go", "purego", "-tags=scm_purego"),
@@ -101,7 +101,6 @@ var receivers = []way{
 
 func main() {
 	fmt.Println(scm.Backend)
-	right := 0
 	for _, typ := range []int{syscall.SOCK_STREAM, syscall.SOCK_DGRAM, syscall.SOCK_SEQPACKET} {
 		for _, s := range senders {
 			for _, r := range receivers {
@@ -111,16 +110,14 @@ func main() {
 						session(typ, s, r, late)
 					}
 					racy := runtime.RaceErrors() > before
-					if racy == (late || s.name == "unseen" || r.name == "unseen") {
-						right++
-					} else {
+					if racy != (late || s.name == "unseen" || r.name == "unseen") {
 						fmt.Printf("%s to %s, type %d, written late: %v, reported: %v\n", s.name, r.name, typ, late, racy)
 					}
 				}
 			}
 		}
 	}
-	fmt.Println(right, "are right")
+	fmt.Println("the others are right")
 }
 
 func session(typ int, s, r way, late bool) {
