@@ -113,32 +113,31 @@ func Shared(path string) bool {
 // or to another part of the same one.
 func SamePlace(fd int, dir string) bool {
 	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &st)
-	device := boundDevice(fd)
-	if err != nil || device == 0 || device != unix.Mkdev(st.Dev_major, st.Dev_minor) {
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &st); err != nil {
 		return false
 	}
 	mounts, _ := os.ReadFile("/proc/thread-self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); f[0] == strconv.FormatUint(st.Mnt_id, 10) {
-			root, at := f[3], f[4]
-			return root == "/" || strings.HasSuffix(at, root) // systemd mounts a RuntimeDirectory at its own place
+		f := strings.SplitN(line, " ", 6)
+		if len(f) == 6 && f[0] == strconv.FormatUint(st.Mnt_id, 10) {
+			device, root, at := f[2], f[3], f[4] // systemd mounts a RuntimeDirectory at its own place
+			return device == boundDevice(fd) && (root == "/" || strings.HasSuffix(at, root))
 		}
 	}
 	return false
 }
 
-// boundDevice returns the device of the file that a Unix socket has created, or 0. It asks sock_diag(7), which finds
-// only sockets of the caller's network namespace.
-func boundDevice(fd int) uint64 {
+// boundDevice returns the device of the file that a Unix socket has created, as MAJOR:MINOR, or "". It asks
+// sock_diag(7), which finds only sockets of the caller's network namespace.
+func boundDevice(fd int) string {
 	diag, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0
+		return ""
 	}
 	defer func() { _ = unix.Close(diag) }()
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
-		return 0
+		return ""
 	}
 	type request struct { // struct unix_diag_req
 		unix.NlMsghdr
@@ -164,7 +163,7 @@ func boundDevice(fd int) uint64 {
 	var got answer
 	_, short := binary.Decode(data[:max(n, 0)], binary.NativeEndian, &got)
 	if err != nil || short != nil || got.NlMsghdr.Type != unix.SOCK_DIAG_BY_FAMILY || got.RtAttr.Type != vfs {
-		return 0
+		return ""
 	}
-	return unix.Mkdev(got.Device>>minorBits, got.Device&(1<<minorBits-1))
+	return fmt.Sprintf("%d:%d", got.Device>>minorBits, got.Device&(1<<minorBits-1))
 }
