@@ -2,7 +2,9 @@
 
 package peers
 
+import "context"
+
 // lock does nothing, because the runner needs Linux.
-func lock(string) (unlock func(), err error) {
+func lock(context.Context, string) (unlock func(), err error) {
 	return func() {}, nil
 }

@@ -86,7 +86,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	}
 	var outcomes map[string]recipeOutcome
 	if err == nil {
-		unlock, err := lock(filepath.Join(outDir, ".lock"))
+		unlock, err := lock(ctx, filepath.Join(outDir, ".lock"))
 		if err != nil {
 			fmt.Fprintf(log, "peers: cannot lock %s: %v\n", outDir, err)
 		}
