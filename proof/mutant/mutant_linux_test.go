@@ -84,6 +84,9 @@ func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (al
 			ran++
 		}
 	}
+	if all > 0 && ran == 0 && tests[0].State == "fail" {
+		t.Fatalf("%s with the tags %q failed outside its specs:\n%s", pkg, tags, out)
+	}
 	return all, ran, passed
 }
 
