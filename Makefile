@@ -45,7 +45,7 @@ others = $$($(GO) list ./... | grep -vxFf <($(GO) list . ./internal/ccheck $(TES
 quick = $$(grep -vxFf <($(GO) list $(SLOW_TESTS)) <<<"$(others)")
 some = $(if $(AS_USER),,$(HAS_C))
 # Prints those of the packages that follow whose tests depend on internal/pure. As another user, or without C, prints all.
-pure = $(if $(some),$(GO) list -test -tags=scm_purego \
+pure = $(if $(some),$(GO) list -e -test -tags=scm_purego \
 	-f '{{range .Deps}}{{if eq . "github.com/scm-rights/scm/internal/pure"}}{{$$.ForTest}}{{end}}{{end}}',echo)
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
