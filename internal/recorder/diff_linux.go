@@ -161,7 +161,7 @@ func (c *comparison) streams(a, b []*Call) {
 	}
 }
 
-// texts adds a difference unless both texts are the same. A text must stand for one value only, and must be the same in
+// texts adds a difference unless both texts are the same. A text must identify one value, and must be the same in
 // every run, because --allow compares texts, too.
 func (c *comparison) texts(p piece, a, b string) {
 	if a != b {

@@ -573,7 +573,7 @@ func TestDiffLongPayload(t *testing.T) {
 	}
 }
 
-// A text stands for one value, because --allow compares texts. The values of B are those of each 4 bytes of a call, of
+// A text identifies a value, because --allow compares texts. The values of B are those of each 4 bytes of a call, of
 // which some may be missing. The values of pointers, and those that are counted, are replaced.
 func TestTextsIdentifyValues(t *testing.T) {
 	values := []uint32{0, 10, 20} // and 0x10 and 0x20
