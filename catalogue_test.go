@@ -31,22 +31,9 @@ import (
 )
 
 // partners are the peers that run against the package under test in scenarios for pairs: C, Rust, the package with its
-// other backend, and strangers. In other scenarios, the package runs against the runner.
-var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers...)
-
-// strangers are the peers that only the list in $SCM_PARTNERS names. load returns the error, because children that run
-// as other users do not need the list, and may not be able to read it.
-var strangers, strangersErr = readStrangers()
-
-func readStrangers() (names []string, err error) {
-	list, err := peers.ReadPartners(scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name)
-	for _, b := range list {
-		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
-			names = append(names, b.Name)
-		}
-	}
-	return names, err
-}
+// other backend, and strangers, which only the list in $SCM_PARTNERS names. In other scenarios, the package runs against
+// the runner. load appends the strangers: a child that reads a file before main has the runtime's poller from then on.
+var partners = append(slices.Clone(peers.Partners), otherBackend())
 
 func otherBackend() string {
 	if scm.Backend == "cgo" {
@@ -56,13 +43,7 @@ func otherBackend() string {
 }
 
 // peerNamed has the partners and the runner. The first batch of a partner builds it.
-var peerNamed = func() map[string]*scenario.Peer {
-	all := map[string]*scenario.Peer{}
-	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		all[name] = scenario.Missing(name, "")
-	}
-	return all
-}()
+var peerNamed = map[string]*scenario.Peer{}
 
 // built has the partners that this process has built, or has taken from the list in $SCM_PARTNERS.
 var built = map[string]peers.Built{}
@@ -93,10 +74,22 @@ var (
 	unmatched []error               // the lines of these files that apply to no case
 )
 
-// load sets these variables. Its error says what is wrong with the user's input to the suite.
+// load sets these variables, and defines the spec of unmatched. Its error says what is wrong with the user's input to the
+// suite.
 func load() error {
-	if strangersErr != nil {
-		return strangersErr // a filter for their names would select no spec
+	listed, err := peers.ReadPartners(scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name)
+	if err != nil {
+		return err // a filter for their names would select no spec
+	}
+	var strangers []string
+	for _, b := range listed {
+		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
+			strangers = append(strangers, b.Name)
+		}
+	}
+	partners = append(partners, strangers...)
+	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
+		peerNamed[name] = scenario.Missing(name, "")
 	}
 	if allFailuresErr != nil {
 		return fmt.Errorf("%s: %w", allVariable, allFailuresErr)
@@ -112,6 +105,11 @@ func load() error {
 	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(peerNamed)), underTest(inside.SCM()), underTest(inside.SCMPair()))
 	_, unmatched = scenario.Expect(given.All(), kernel, all, known, nil, peerNamed[scenario.RunnerName])
 	scenarios, failures = all, scenario.Expectations{List: append(list, given.All()...), System: kernel}
+	It("each expected failure in the files of "+expectVariable+" applies to a case", Label(strangers...), func() {
+		if err := errors.Join(unmatched...); err != nil {
+			Fail(err.Error())
+		}
+	})
 	return nil
 }
 
@@ -126,12 +124,6 @@ func readExpected(names string) (given scenario.Lists, err error) {
 	}
 	return given, err
 }
-
-var _ = It("each expected failure in the files of "+expectVariable+" applies to a case", Label(strangers...), func() {
-	if err := errors.Join(unmatched...); err != nil {
-		Fail(err.Error())
-	}
-})
 
 // A batch has the specs with one peer. The peers keep running from one spec to the next, because starting them
 // takes longer than most cases. They end with the batch, so that no other spec sees them.
