@@ -215,7 +215,7 @@ func (r *Reader) Read(p []byte) (n int, err error) {
 	case r.err != nil: // Close was called during the receive
 		r.closeQueue()
 		return n, r.err
-	case err == nil, n == 0 && !isLoss(err):
+	case err == nil, !isLoss(err):
 		return n, err
 	}
 	r.fail(err)
