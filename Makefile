@@ -30,11 +30,11 @@ $(if $(filter-out all few,$(PEERS)),$(error PEERS is $(PEERS); want all or few))
 RUN ?=
 KERNEL ?=
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
-VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
+VET := GOGC=off GOMEMLIMIT=2GiB "$$ROOT/build/lint/vet"
 # go vet compiles the packages, as the tests do, and remembers which it has checked.
-VETTOOL = GOGC=400 $(GO) vet -vettool=$(CURDIR)/build/lint/vet
-STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
-ACTIONLINT := $(CURDIR)/build/lint/actionlint
+VETTOOL = GOGC=400 $(GO) vet -vettool="$$ROOT/build/lint/vet"
+STATICCHECK := GOGC=400 "$$ROOT/build/lint/staticcheck"
+ACTIONLINT := "$$ROOT/build/lint/actionlint"
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 ZIZMOR := build/venv/bin/zizmor --offline --quiet
 # What make test tests beside package scm: the library, and the internal packages that it uses.
@@ -173,7 +173,7 @@ interop: setup-$(if $(filter all few,$(PEERS)),test,interop) peers ## minutes: r
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
 	build/scm interop run --kernel --peers build/peers/peers.json $(if $(filter few,$(PEERS)),--few-pairs) --report build/interop/report.json
-	SCM_BUILT_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
+	SCM_BUILT_PEERS="$$ROOT/build/peers/peers.json" $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built
 	$(GO) run ./tools/buildpeers -out build/peers
@@ -195,7 +195,7 @@ lint-fast: lint-gofmt
 
 # go vet remembers what it has checked until its tool changes, so the tool must not contain the commit.
 lint-tools:
-	$(GO) build -C proof -buildvcs=false -o $(CURDIR)/build/lint/ ./vet honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
+	$(GO) build -C proof -buildvcs=false -o ../build/lint/ ./vet honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
 # With the tag scm_purego, the linters run again only on the packages whose files differ. The others differ only in a package
 # that they import, which declares the same names.
@@ -258,7 +258,7 @@ lint-workflows: lint-tools
 	rm -rf build/lint/user
 	mkdir -p build/lint/user/.git build/lint/user/.github/workflows
 	sed 's|scm-rights/scm@v.*|./scm|' docs/ci/github.yml >build/lint/user/.github/workflows/github.yml
-	ln -s $(CURDIR) build/lint/user/scm
+	ln -s "$$ROOT" build/lint/user/scm
 	$(ACTIONLINT) .github/workflows/*.yml
 	cd build/lint/user; $(ACTIONLINT) .github/workflows/github.yml
 	$(ZIZMOR) .github action.yml docs/ci/github.yml
@@ -275,7 +275,7 @@ fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 
 # The proofs, which nothing imports.
 proof-%:
-	@$(MAKE) -C proof $* $(KERNEL:%=KERNEL='$(abspath $(KERNEL))')
+	@$(MAKE) -C proof $* $(if $(KERNEL),KERNEL="$$(realpath -m "$$KERNEL" | sed 's/\$$/&&/g')")
 
 clean: ## seconds: remove build/
 	rm -rf build

@@ -12,7 +12,8 @@ SETUP ?= 1
 CI ?=
 ARCH ?=
 GO ?= go
-ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+# In recipes, it is a variable of the shell, because the path may contain a space or a quote.
+export ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 GOTEST ?= $(GO) test
 JUNIT ?=
 SLOW ?=
@@ -49,12 +50,12 @@ endif
 
 # Runs the tests of the packages that follow. make lint runs vet. The compiler collects garbage less often, and programs have
 # no debugging information, also those that tests build.
-go_test = $(if $(JUNIT),$(GO) build -C $(ROOT)/tools/gotestsum -o $(ROOT)/build/ gotest.tools/gotestsum &&) \
+go_test = $(if $(JUNIT),$(GO) build -C "$$ROOT/tools/gotestsum" -o "$$ROOT/build/" gotest.tools/gotestsum &&) \
 	env -u MAKEFLAGS -u MFLAGS -u JUNIT GOFLAGS="'-toolexec=/usr/bin/env GOGC=400' -ldflags=-w $$($(GO) env GOFLAGS)" \
 	$(if $(JUNIT),$(gotestsum)) $(1) $(GOTEST) $(if $(JUNIT),-json) -count=1 -vet=off -timeout=$$((20 * $(or $(SLOW),1)))m
 # Prints a line for each package, and then what failed. The command is raw, because AS_USER comes before go test.
-gotestsum = $(ROOT)/build/gotestsum --format=pkgname --hide-summary=skipped \
-	--junitfile=$(ROOT)/$(JUNIT)/$@.xml --raw-command --
+gotestsum = "$$ROOT/build/gotestsum" --format=pkgname --hide-summary=skipped \
+	--junitfile="$$ROOT/$(JUNIT)/$@.xml" --raw-command --
 TEST = $(call go_test,)
 TEST_PURE = $(call go_test,$(AS_USER)) -tags=scm_purego $(if $(AS_USER),$(if $(HAS_C),-short))
 # Changes to the directory of a module. If the module needs a newer Go, ends the recipe: with CI=true, this is an error.
@@ -63,7 +64,7 @@ in = cd $(1); why=$$($(GO) list -m 2>&1) || { echo "$(1): skipped: $$why"; \
 # Runs parts. With -Oline, a part's sentence is printed when it begins, and the output of its tests when they end.
 parts = $(MAKE) -j2 -Oline
 # Runs them with the partners that buildpeers has built.
-with_partners = if $(has_c); then export SCM_PARTNERS=$(ROOT)/build/peers/partners.json; fi;
+with_partners = if $(has_c); then export SCM_PARTNERS="$$ROOT/build/peers/partners.json"; fi;
 
 no-c:
 	@$(has_c) || true; echo "skipped: what needs a C compiler, because $$($(GO) env CC) does not work or CGO_ENABLED=0"; [ "$(CI)" != true ]

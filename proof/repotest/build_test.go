@@ -405,6 +405,52 @@ esac
 	})
 })
 
+// A recipe that does not quote the path of the tree fails there.
+var _ = DescribeTable("the Makefiles run in a directory named", Label("tree"), func(name string) {
+	tree, bin := filepath.Join(GinkgoT().TempDir(), name), GinkgoT().TempDir()
+	Expect(os.Rename(checkout(), tree)).To(Succeed())
+	for _, program := range []string{bin + "/go", bin + "/gofmt", tree + "/tools/setup", tree + "/tools/dist.sh", tree + "/build/scm", tree + "/build/gotestsum",
+		tree + "/build/lint/vet", tree + "/build/lint/staticcheck", tree + "/build/lint/actionlint",
+		tree + "/build/venv/bin/check-jsonschema", tree + "/build/venv/bin/zizmor"} {
+		Expect(os.MkdirAll(filepath.Dir(program), 0o700)).To(Succeed())
+		Expect(os.WriteFile(program, []byte(wholePaths), 0o755)).To(Succeed())
+	}
+	Expect(os.WriteFile(tree+"/kernel", nil, 0o600)).To(Succeed())
+	run := func(args ...string) {
+		cmd := exec.Command("make", append(args, "SETUP=0", "GOTEST=true")...)
+		cmd.Dir = tree
+		cmd.Env = append(fdtest.WithoutMake(), "CI=", "PATH="+bin+":"+os.Getenv("PATH"), "TREE="+tree)
+		output(cmd)
+	}
+	for _, junit := range []string{"JUNIT=", "JUNIT=build/junit"} {
+		run("test", "test-rest", "check-parts", "check-fast", "proof-test", "proof-bsd", "KERNEL=kernel", junit)
+	}
+	run("interop", "lint-go", "lint-systems", "lint-modules", "lint-workflows", "proof-identity", "proof-torture", "proof-targets",
+		"proof-kernels", "proof-systemd", "proof-release", "FULL=1")
+},
+	Entry(nil, "a b"),
+	Entry(nil, "it's"),
+	Entry(nil, "a$x"),
+)
+
+// wholePaths is a program in place of the go command and others. It fails if an argument has a part of the tree's path.
+const wholePaths = `#!/bin/sh
+for argument; do
+	case $argument in
+	*"$TREE"*) ;;
+	*"${TREE%/*}"*)
+		echo "$0: argument $argument"
+		exit 1
+		;;
+	esac
+done
+case $*: in
+list*) echo package ;;
+version:) echo go version go1.99 ;;
+"env CGO_ENABLED:") echo 1 ;;
+esac
+`
+
 // cSymbols returns the names of the C functions and variables that a program or archive defines: in global those that
 // its C files share, and in shown those that are visible to other C code.
 func cSymbols(name string) (global, shown []string) {
