@@ -144,6 +144,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Listen and Close work on a relative path if the user may not search a directory above the working directory", func() {
+		dir := GinkgoT().TempDir()
+		Expect(os.Chmod(dir, 0o755)).To(Succeed())
+		GinkgoT().Setenv("TMPDIR", dir) // if the tests run as root, the user of the child may not write there
 		RunChild(withoutPrivileges(ChildCommand("listen-unsearchable", network)))
 	})
 

@@ -192,9 +192,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
-		dir := GinkgoT().TempDir()
-		Expect(os.Chmod(dir, 0o777)).To(Succeed()) // only root may be able to write to TMPDIR
-		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network, dir)))
+		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
 	})
 }, everyNetwork)
 
@@ -296,9 +294,13 @@ func (c callsAfter) Control(f func(fd uintptr)) error {
 	return c.RawConn.Control(f)
 }
 
-// withoutPrivileges makes a child run as another user if this process runs as root.
+// withoutPrivileges makes a child run as another user if this process runs as root. The child has a TMPDIR of its own,
+// because only root may be able to write to the one of this process.
 func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	Expect(os.Chmod(dir, 0o777)).To(Succeed())
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+dir)
 	if os.Geteuid() == 0 {
 		if err := ReadableByOthers(); err != nil {
 			Skip("another user may not run the test binary: " + err.Error())
@@ -309,7 +311,7 @@ func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 }
 
 var _ = Child("close-unwritable", func(args []string) {
-	dir := ok(os.MkdirTemp(args[1], "scm"))
+	dir := ok(os.MkdirTemp("", "scm"))
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "s")
 	l := ok(listenAny(context.Background(), scm.Config{}, args[0], path))
