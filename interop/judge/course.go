@@ -283,6 +283,8 @@ func (j *judge) endPair(f fact.Missing, line int) {
 		j.find(scenario.CheckContract, sd, line, "%s", f.Why)
 	case f.Signal != "":
 		j.showsNothing(scenario.NotRun, "%s: %s", sd.peer.Name, f.Signal)
+	case f.Kind == fact.Silent && slices.Contains(j.Case.Scenario.Waits, f.Side):
+		j.find(scenario.CheckHang, sd, line, "%s; if the library waits in an event loop, the peer has to say polls=yes", f.Why)
 	case f.Kind == fact.Silent:
 		j.find(scenario.CheckHang, sd, line, "%s", f.Why)
 	default:

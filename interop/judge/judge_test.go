@@ -213,6 +213,8 @@ var rows = []struct {
 
 	// No answer.
 	{"silent", passOne, "A< ok n=1\nB< (silent)", nil, "line 8: hang@y: no answer in time"},
+	{"silent, although its call has to wait", strings.Replace(passOne, "files", "waits B\nfiles", 1), "A< ok n=1\nB< (silent)", nil,
+		"line 9: hang@y: no answer in time; if the library waits in an event loop, the peer has to say polls=yes"},
 	{"it exits behind its answer", passOne, right + "end A | exited", nil, ""},
 	{"gone", passOne, "A< ok n=1\nB< (gone)", nil, "line 8: crash@y: the peer ended: exit status 7"},
 	{"gone at the end", passOne, right + "end A (gone)", nil, "crash@x: the peer ended: exit status 7"},

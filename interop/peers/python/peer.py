@@ -24,6 +24,7 @@ class Peer:  # one interface of one library
     # Use your library's name and version. Expected failures can depend on the version.
     # In can=, multi promises several descriptors in a message, iov several buffers, and flags
     # calls with flags of the caller's choice, rather than the flags that a receive reports.
+    # If the library waits in an event loop, add polls=yes.
     HELLO = "name=mine version=0 can=stream,dgram,seqpacket,multi"
 
     # The socket is borrowed, here and in library_recv: detach() a socket.socket that is made from

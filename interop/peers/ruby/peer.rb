@@ -14,6 +14,7 @@ class Unsupported < StandardError; end
 # Use your library's name and version. Expected failures can depend on the version.
 # In can=, multi promises several descriptors in a message, iov several buffers, and flags
 # calls with flags of the caller's choice, rather than the flags that a receive reports.
+# If the library waits in an event loop, add polls=yes.
 $hello = "name=mine version=0 can=stream,dgram,seqpacket,multi"
 
 # Sends the payload and the descriptors, and returns the count that the library reports. The socket

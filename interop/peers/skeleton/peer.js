@@ -122,6 +122,7 @@ async function answer(line) {
       // Use your library's name and version. Expected failures can depend on the version.
       // In can=, multi promises several descriptors in a message, iov several buffers, and flags
       // calls with flags of the caller's choice, rather than the flags that a receive reports.
+      // If the library waits in an event loop, add polls=yes.
       return "ok name=mine lang=javascript version=0 can=stream,dgram,seqpacket,multi";
     case "send fds payload":
     case "send at fds payload":

@@ -278,6 +278,7 @@ func main() {
 	// Use your library's name and version. Expected failures can depend on the version.
 	// In can=, multi promises several descriptors in a message, iov several buffers, and flags
 	// calls with flags of the caller's choice, rather than the flags that a receive reports.
+	// If the library waits in an event loop, add polls=yes.
 	mine := newPeer("ok name=mine lang=go version=0 can=stream,dgram,seqpacket,multi")
 	if err := serve(os.Stdin, os.Stdout, mine.answer); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -219,6 +219,7 @@ pub fn main() -> io::Result<()> {
         // Use your library's name and version. Expected failures can depend on the version.
         // In can=, multi promises several descriptors in a message, iov several buffers, and flags
         // calls with flags of the caller's choice, rather than the flags that a receive reports.
+        // If the library waits in an event loop, add polls=yes.
         hello: "name=mine version=0 can=stream,dgram,seqpacket,multi".to_string(),
         optional: &["at"],
         send,
