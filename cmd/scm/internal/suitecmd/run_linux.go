@@ -48,7 +48,8 @@ payload buffer. This changes no verdict. A case that ends as expected only when 
 again (--retry) is flaky. With --repeat-until-unexpected, reports have only the last round.
 
 If five cases in a row with the same partner, or ten in all, hang because of a peer, its
-other cases are not run. Expected failures do not count. The runner kills processes that a peer leaves behind, unless they called setsid.
+other cases are not run. Expected failures do not count. The runner kills processes that
+a peer leaves behind, unless they called setsid.
 Scenarios from --catalogue run with your rights, and may use the network.
 
 With --run, --skip or --shard, a peer without a verdict is an error only if no other has
@@ -107,7 +108,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 func (o *runOptions) sharedFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
-	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if a failure expected on some releases of Linux, as in kernel<5.15, does not occur")
+	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if a failure that is expected on some releases of Linux does not occur")
 	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 

@@ -76,9 +76,9 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.skip, "skip", nil, "skip cases that match `PATTERN`; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
-	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers that have \"few_pairs\" in the list of --peers only with scm, the runner and themselves")
+	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers with \"few_pairs\" in --peers only with scm, the runner and themselves")
 	f.BoolVar(&s.allPairs, "all-pairs", false, "with --peer, also run the other peers with each other")
-	f.BoolVar(&s.kernel, "kernel", false, "also run kernel scenarios, on which no verdict about a peer depends; the default if --catalogue has no others")
+	f.BoolVar(&s.kernel, "kernel", false, "also run kernel scenarios; the default if --catalogue has no others")
 	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
@@ -94,7 +94,7 @@ func (s *selection) peerFlags(cmd *cobra.Command) {
 // catalogueFlags adds the flags that select the scenarios and the expected failures.
 func (s *selection) catalogueFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&s.expect, "expect", nil, "add the expected failures in `FILE` to the built-in list, or \"none\" to turn that list off; may be repeated")
+	f.StringArrayVar(&s.expect, "expect", nil, "also expect the failures listed in `FILE`; \"none\" turns off the built-in list; may be repeated")
 	f.StringVar(&s.catalogue, "catalogue", "", "read the scenarios from `DIR` instead of the built-in ones")
 }
 
