@@ -94,7 +94,7 @@ func (s *selection) peerFlags(cmd *cobra.Command) {
 // catalogueFlags adds the flags that select the scenarios and the expected failures.
 func (s *selection) catalogueFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&s.expect, "expect", nil, "also expect the failures listed in `FILE`; \"none\" turns off the built-in list; may be repeated")
+	f.StringArrayVar(&s.expect, "expect", nil, "also expect the failures in `FILE`; \"none\" drops the built-in list; may be repeated")
 	f.StringVar(&s.catalogue, "catalogue", "", "read the scenarios from `DIR` instead of the built-in ones")
 }
 
