@@ -67,6 +67,7 @@ func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int
 			with, before = with+1, len(payload)
 		}
 		payload, files = append(payload, p[:n]...), append(files, received...)
+		Expect(len(files)).To(BeNumerically("<=", scm.MaxFDs))
 	}
 }
 
