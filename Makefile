@@ -44,9 +44,10 @@ SLOW_TESTS := ./interop ./cmd/scm ./interop/catalogue
 others = $$($(GO) list ./... | grep -vxFf <($(GO) list . ./internal/ccheck $(TESTED)))
 quick = $$(grep -vxFf <($(GO) list $(SLOW_TESTS)) <<<"$(others)")
 some = $(if $(AS_USER),,$(HAS_C))
+PURE := github.com/scm-rights/scm/internal/pure
 # Prints those of the packages that follow whose tests depend on internal/pure. As another user, or without C, prints all.
 pure = $(if $(some),$(GO) list -e -test -tags=scm_purego \
-	-f '{{range .Deps}}{{if eq . "github.com/scm-rights/scm/internal/pure"}}{{$$.ForTest}}{{end}}{{end}}',echo)
+	-f '{{range .Deps}}{{if eq . "$(PURE)" "$(PURE) [$(PURE).test]"}}{{$$.ForTest}}{{end}}{{end}}',echo)
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 

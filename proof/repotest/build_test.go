@@ -433,6 +433,13 @@ var _ = DescribeTable("the Makefiles run in a directory named", Label("tree"), f
 	Entry(nil, "a$x"),
 )
 
+var _ = It("make test-purego tests internal/pure, also if there is a C compiler", Label("tree"), func() {
+	needsCompiler()
+	cmd := exec.Command("make", "test-purego", "GOTEST=echo", "JUNIT=", "AS_USER=")
+	cmd.Env = fdtest.WithoutMake()
+	Expect(output(cmd)).To(MatchRegexp(" " + module + `/internal/pure\s`))
+})
+
 // wholePaths is a program in place of the go command and others. It fails if an argument has a part of the tree's path.
 const wholePaths = `#!/bin/sh
 for argument; do
