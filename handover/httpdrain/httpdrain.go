@@ -219,7 +219,9 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.serve(l, s.server.Serve)
 }
 
-// ServeTLS is like Serve, but it serves TLS as [http.Server.ServeTLS] does.
+// ServeTLS is like Serve, but it serves TLS as [http.Server.ServeTLS] does. It reads the files, and checks
+// TLSConfig.CipherSuites, only then. If it fails after [handover.Process.Ready], no process serves. So load the
+// certificate into TLSConfig before Ready, and pass two empty names.
 func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
 	return s.serve(l, func(l net.Listener) error { return s.server.ServeTLS(l, certFile, keyFile) })
 }

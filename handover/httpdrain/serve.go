@@ -6,13 +6,17 @@ package httpdrain
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -128,6 +132,9 @@ func prepare(endpoints []Endpoint) (servers map[*http.Server]*Server, serve []fu
 		}
 		s := servers[e.Server]
 		if s == nil {
+			if err := startError(e.Server); err != nil { // not wrapped, because programs ignore http.ErrServerClosed
+				return nil, nil, fmt.Errorf("httpdrain: net/http cannot serve the Endpoint %q: %v: %w", e.Name, err, os.ErrInvalid)
+			}
 			s = New(e.Server)
 			servers[e.Server] = s
 		}
@@ -137,15 +144,43 @@ func prepare(endpoints []Endpoint) (servers map[*http.Server]*Server, serve []fu
 		switch config := e.Server.TLSConfig; {
 		case config == nil:
 			serve = append(serve, s.Serve)
-		case len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil:
+		case hasCertificate(config):
 			serve = append(serve, func(l net.Listener) error { return s.ServeTLS(l, "", "") })
-		case e.Server.TLSNextProto["h2"] != nil: // ConfigureServer of x/net/http2 sets both in a plain server
+		case len(config.Certificates) == 0 && e.Server.TLSNextProto["h2"] != nil:
+			// ConfigureServer of x/net/http2 sets TLSConfig and TLSNextProto in a plain server, too.
 			serve = append(serve, s.Serve)
 		default:
-			return nil, nil, fmt.Errorf("httpdrain: the TLSConfig of the Endpoint %q has no certificate: set Certificates, GetCertificate or GetConfigForClient, or no TLSConfig to serve without TLS: %w", e.Name, os.ErrInvalid)
+			return nil, nil, fmt.Errorf("httpdrain: the TLSConfig of the Endpoint %q has no certificate with its private key: set Certificates, GetCertificate or GetConfigForClient, or no TLSConfig to serve without TLS: %w", e.Name, os.ErrInvalid)
 		}
 	}
 	return servers, serve, nil
+}
+
+// startError returns the error that net/http would return as soon as it serves, or nil. After Ready, that is too late.
+func startError(server *http.Server) error {
+	// A copy, because a server configures HTTP/2 only once. ServeTLS does so before it reads the files.
+	probe := http.Server{
+		TLSConfig: server.TLSConfig.Clone(), TLSNextProto: maps.Clone(server.TLSNextProto), Protocols: server.Protocols,
+	}
+	if err := probe.ServeTLS(nil, "\x00", "\x00"); !errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	address := server.Addr
+	defer func() { server.Addr = address }()
+	server.Addr = "\x00" // not an address, but net/http first looks whether the server is closed
+	if err := server.ListenAndServe(); errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// hasCertificate reports whether a handshake can succeed. A certificate that tls.LoadX509KeyPair returns with an error is
+// empty.
+func hasCertificate(config *tls.Config) bool {
+	return config.GetCertificate != nil || config.GetConfigForClient != nil ||
+		slices.ContainsFunc(config.Certificates, func(c tls.Certificate) bool {
+			return len(c.Certificate) > 0 && c.PrivateKey != nil
+		})
 }
 
 // drainAndLog calls Drain, and logs its error.

@@ -150,6 +150,13 @@ func TestListenAndServeRejectsWhatCannotServe(t *testing.T) {
 	endpoint := func(server *http.Server) httpdrain.Endpoint {
 		return httpdrain.Endpoint{Name: "web", Network: "tcp", Address: "127.0.0.1:0", Server: server}
 	}
+	encrypted := func(config *tls.Config) *http.Server { return &http.Server{TLSConfig: config} }
+	unsuited := borrow().TLS.Clone()
+	unsuited.CipherSuites = notForHTTP2
+	configured := encrypted(&tls.Config{Certificates: make([]tls.Certificate, 1)})
+	configured.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(*http.Server, *tls.Conn, http.Handler) {}}
+	closed := &http.Server{}
+	fdtest.Must(t, closed.Close())
 	for _, c := range []struct {
 		want      string
 		drain     time.Duration
@@ -157,15 +164,72 @@ func TestListenAndServeRejectsWhatCannotServe(t *testing.T) {
 	}{
 		{"no Endpoint", time.Second, nil},
 		{`"web" has no Server`, time.Second, []httpdrain.Endpoint{endpoint(nil)}},
-		{`"web" has no certificate`, time.Second, []httpdrain.Endpoint{endpoint(&http.Server{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13}})}},
+		{`"web" has no certificate`, time.Second, []httpdrain.Endpoint{endpoint(encrypted(&tls.Config{MinVersion: tls.VersionTLS13}))}},
+		{`"web" has no certificate with its private key`, time.Second, []httpdrain.Endpoint{endpoint(configured)}},
+		{`"web" has no certificate with its private key`, time.Second,
+			[]httpdrain.Endpoint{endpoint(encrypted(&tls.Config{Certificates: []tls.Certificate{{Certificate: unsuited.Certificates[0].Certificate}}}))}},
+		{`"web": http2: TLSConfig.CipherSuites is missing`, time.Second, []httpdrain.Endpoint{endpoint(encrypted(unsuited))}},
+		{`"web": http: Server closed`, time.Second, []httpdrain.Endpoint{endpoint(closed)}},
 		{"drain is 0s", 0, []httpdrain.Endpoint{endpoint(&http.Server{})}},
 		{"drain is -1s", -time.Second, []httpdrain.Endpoint{endpoint(&http.Server{})}},
 	} {
 		config := handover.Config{PIDFile: filepath.Join(t.TempDir(), "missing", "pid")} // so that Ready fails
 		err := httpdrain.ListenAndServe(config, filepath.Join(fdtest.ShortDir(t), "socket"), c.drain, c.endpoints...)
-		if !errors.Is(err, os.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, os.ErrInvalid) || !strings.Contains(err.Error(), c.want) || errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
+	}
+}
+
+// notForHTTP2 are cipher suites without the one that HTTP/2 requires.
+var notForHTTP2 = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
+
+// Finding out whether net/http can serve a Server must not change it.
+func TestListenAndServeServesTLS(t *testing.T) {
+	certificate := borrow().TLS.Certificates[0]
+	both, empty := []tls.Certificate{certificate, {}}, make([]tls.Certificate, 1)
+	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil }
+	getConfig := func(*tls.ClientHelloInfo) (*tls.Config, error) { return &tls.Config{Certificates: both}, nil }
+	unsuited := func() *tls.Config { return &tls.Config{Certificates: both[:1], CipherSuites: notForHTTP2} }
+	newer := unsuited()
+	newer.MinVersion = tls.VersionTLS13
+	next := func() map[string]func(*http.Server, *tls.Conn, http.Handler) {
+		return map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	}
+	for _, c := range []struct {
+		name   string
+		want   string // the protocol of a client that knows both
+		server *http.Server
+	}{
+		{"one of two certificates", "HTTP/2.0", &http.Server{TLSConfig: &tls.Config{Certificates: both}}},
+		{"suites, TLS 1.3", "HTTP/2.0", &http.Server{TLSConfig: newer}},
+		{"suites, Protocols without HTTP/2", "HTTP/1.1", &http.Server{TLSConfig: unsuited(), Protocols: protocols("HTTP/1.1")}},
+		{"suites, TLSNextProto without HTTP/2", "HTTP/1.1", &http.Server{TLSConfig: unsuited(), TLSNextProto: next()}},
+		{"Protocols and TLSNextProto", "HTTP/2.0", &http.Server{
+			TLSConfig: &tls.Config{Certificates: both}, Protocols: protocols("HTTP/1.1", "HTTP/2"), TLSNextProto: next(),
+		}},
+		{"GetCertificate", "HTTP/2.0", &http.Server{TLSConfig: &tls.Config{GetCertificate: get}}},
+		{"GetCertificate, an empty certificate", "HTTP/2.0", &http.Server{TLSConfig: &tls.Config{GetCertificate: get, Certificates: empty}}},
+		{"GetConfigForClient", "HTTP/1.1", &http.Server{TLSConfig: &tls.Config{GetConfigForClient: getConfig}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(fdtest.ShortDir(t), "socket")
+			c.server.Addr = "unused"
+			returned := make(chan error, 1)
+			address := listenAndServe(t, handover.Config{}, path, time.Minute, httpdrain.Endpoint{Server: c.server}, returned)
+			transport := &http.Transport{
+				ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"},
+			}
+			response, err := (&http.Client{Transport: transport}).Get("https://" + address)
+			if err != nil {
+				t.Error(err)
+			} else if _ = response.Body.Close(); response.Proto != c.want || c.server.Addr != "unused" {
+				t.Errorf("got %s, want %s, and the server's Addr is %q", response.Proto, c.want, c.server.Addr)
+			}
+			transport.CloseIdleConnections()
+			fdtest.Must(t, c.server.Shutdown(patient(t)))
+			returnsNil(t, returned)
+		})
 	}
 }
 
