@@ -266,8 +266,8 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // that have not sent a complete header within 5 seconds. To limit how long Drain waits for other clients, set these
 // fields of the http.Server: IdleTimeout for idle connections, ReadHeaderTimeout for clients that send only part of a
 // header, ReadTimeout for those that send only part of a body, and WriteTimeout for those that do not read a response.
-// IdleTimeout should be longer than the pauses of clients that cannot send a request again. docs/handover.md says under
-// Limits what clients notice of a drain.
+// IdleTimeout should be longer than the pauses of clients that cannot send a request again. With HTTP/2, some clients
+// lose the response that asks. docs/handover.md names them under Limits, and says what else clients notice of a drain.
 //
 // A handler whose response never ends, such as a stream of events, must be told before the call to Drain. Drain neither
 // waits for connections that a handler has taken over with Hijack, as WebSocket libraries do, nor closes them, so tell

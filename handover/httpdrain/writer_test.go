@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -210,6 +211,58 @@ func TestNoOtherStatusClosesTheConnection(t *testing.T) {
 	fdtest.Must(t, s.Drain(patient(t)))
 }
 
+// What an HTTP/2 client sends first. Its SETTINGS follow the preface.
+const (
+	preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	headers = "\x00\x00\x06\x01\x05\x00\x00\x00\x01" + "\x82\x84\x86\x41\x01x" // GET http://x/
+)
+
+// docs/handover.md names clients that lose a response if GOAWAY precedes it. If the order changes, try them again.
+func TestGOAWAYPrecedesTheResponse(t *testing.T) {
+	entered, leave := make(chan bool), make(chan bool)
+	s, address, _ := serve(t, &http.Server{
+		Protocols: protocols("HTTP/2"),
+		Handler:   http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- true; <-leave }),
+	})
+	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	const ping = "\x00\x00\x08\x06\x00\x00\x00\x00\x00" + "12345678"
+	conn := dial(t, address, preface+settings+headers)
+	fdtest.Must(t, conn.SetReadDeadline(time.Now().Add(timeLimit)))
+	<-entered
+	drained := drains(t, s)
+	waitForDrain(t, address)
+	send(t, conn, ping) // whose answer follows a GOAWAY that has been sent
+	names := map[byte]string{1: "HEADERS", 6: "PING", 7: "GOAWAY"}
+	var got []string
+	for len(got) < len(names) {
+		var header [9]byte
+		_, err := io.ReadFull(conn, header[:])
+		payload := make([]byte, int(header[1])<<8|int(header[2]))
+		if err == nil {
+			_, err = io.ReadFull(conn, payload)
+		}
+		if err != nil {
+			t.Errorf("after %q: %v", got, err)
+			break
+		}
+		name := names[header[3]]
+		if name != "" {
+			got = append(got, name)
+		}
+		switch {
+		case name == "PING":
+			close(leave)
+		case name == "GOAWAY" && !bytes.HasPrefix(payload, []byte{0, 0, 0, 1}):
+			t.Errorf("GOAWAY does not name the stream as one that the handler may have seen: %q", payload)
+		}
+	}
+	if want := []string{"PING", "GOAWAY", "HEADERS"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	_ = conn.Close()
+	fdtest.Must(t, <-drained)
+}
+
 // With HTTP/2, a client can keep the server from sending a body.
 func TestAPanicDoesNotWaitForTheClient(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
@@ -222,11 +275,8 @@ func TestAPanicDoesNotWaitForTheClient(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}),
 	})
-	const (
-		settings = "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x00\x00\x00\x00" // INITIAL_WINDOW_SIZE is 0
-		headers  = "\x00\x00\x06\x01\x05\x00\x00\x00\x01" + "\x82\x84\x86\x41\x01x"    // GET http://x/
-	)
-	dial(t, address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+settings+headers)
+	const settings = "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x00\x00\x00\x00" // INITIAL_WINDOW_SIZE is 0
+	dial(t, address, preface+settings+headers)
 	<-entered
 	drained := drains(t, s)
 	waitForDrain(t, address)
