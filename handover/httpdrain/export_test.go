@@ -13,8 +13,8 @@ var IsUnread = isUnread
 
 func (s *Server) DrainAndLog(ctx context.Context, log *slog.Logger) { s.drainAndLog(ctx, log) }
 
-// StopSoon gives clients less time after SIGTERM.
-func StopSoon() { stopTime = 10 * time.Millisecond }
+// SetStopTime changes how long clients may take after SIGTERM.
+func SetStopTime(d time.Duration) { stopTime = d }
 
 // Stop makes the time of all timers pass, as when the process is stopped, until the test ends.
 func Stop(t *testing.T) {

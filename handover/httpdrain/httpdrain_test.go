@@ -35,7 +35,8 @@ import (
 func TestMain(m *testing.M) {
 	reexec.Register("server", func(args []string) {
 		if len(args) > 2 {
-			httpdrain.StopSoon()
+			d, _ := time.ParseDuration(args[2])
+			httpdrain.SetStopTime(d)
 		}
 		if err := runServer(args[0], args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -162,8 +163,7 @@ func startChild(t *testing.T, name string, args ...string) (*exec.Cmd, io.Reader
 }
 
 // startServer starts a server, and returns the URLs of a plain and of its TLS socket when it serves. The scanner
-// returns what it and its successors print then. With an argument in args, the server gives clients less time after
-// SIGTERM.
+// returns what it and its successors print then. An argument in args is the time that clients have after SIGTERM.
 func startServer(t *testing.T, path string, idleTimeout time.Duration, args ...string) (first *exec.Cmd, urls map[string]string, lines *bufio.Scanner) {
 	t.Helper()
 	first, out := startChild(t, "server", append([]string{path, idleTimeout.String()}, args...)...)
@@ -632,6 +632,50 @@ func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// An acceptsLast is a listener that has just accepted a connection when it is closed.
+type acceptsLast struct {
+	net.Listener
+	began chan bool
+	last  chan net.Conn
+}
+
+func (l acceptsLast) Accept() (net.Conn, error) {
+	l.began <- true
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		select {
+		case last := <-l.last:
+			return last, nil
+		default:
+		}
+	}
+	return conn, err
+}
+
+func TestDrainEndsConnectionsThatAreAcceptedAsItBegins(t *testing.T) {
+	timers := httpdrain.Timers(t)
+	ours, theirs := net.Pipe()
+	defer func() { _ = ours.Close() }()
+	plain, _ := listen(t)
+	l := acceptsLast{plain, make(chan bool, 2), make(chan net.Conn, 1)}
+	l.last <- theirs
+	s := httpdrain.New(&http.Server{})
+	ends(t, func() error { return s.Serve(l) })
+	<-l.began
+	drained := drains(t, s)
+	select {
+	case expire := <-timers:
+		expire()
+	case err := <-drained:
+		t.Fatal("no timer of the connection has begun: ", err)
+	}
+	looksAgain(t, timers)()
+	if n, err := ours.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("got an answer without a request")
+	}
+	fdtest.Must(t, <-drained)
 }
 
 // An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not

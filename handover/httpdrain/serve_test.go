@@ -100,7 +100,7 @@ func TestListenAndServe(t *testing.T) {
 // A draining server does not keep a service from stopping.
 func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	path := filepath.Join(fdtest.ShortDir(t), "socket")
-	first, urls, _ := startServer(t, path, 0, "stops soon")
+	first, urls, _ := startServer(t, path, 0, "10ms")
 	body, end := io.Pipe()
 	defer func() { _ = end.Close() }()
 	answer, err := webtest.Post(http.DefaultClient, urls["plain"], body, true)
@@ -119,6 +119,28 @@ func TestListenAndServeShortensADrainOnSIGTERM(t *testing.T) {
 	_ = answer.Body.Close()
 	fdtest.Must(t, syscall.Kill(successor, syscall.SIGTERM))
 	fdtest.Eventually(t, "the successor ends", func() bool { return serves(path) == 0 })
+}
+
+// The first signal gives the clients more time than this test has.
+func TestListenAndServeEndsOnASecondSIGTERM(t *testing.T) {
+	first, urls, _ := startServer(t, filepath.Join(fdtest.ShortDir(t), "socket"), 0, "1h")
+	body, end := io.Pipe()
+	defer func() { _ = end.Close() }()
+	answer, err := webtest.Post(http.DefaultClient, urls["plain"], body, true)
+	fdtest.Must(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	fdtest.Must(t, first.Process.Signal(syscall.SIGTERM))
+	waitForDrain(t, strings.TrimPrefix(urls["plain"], "http://"))
+	ended := make(chan error, 1)
+	go func() { ended <- first.Wait() }()
+	fdtest.Eventually(t, "a further SIGTERM ends the server", func() bool {
+		_ = first.Process.Signal(syscall.SIGTERM) // it may still be ignoring this one
+		return len(ended) > 0
+	})
+	err = <-ended
+	if status := first.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+		t.Error("the server ended with ", err)
+	}
 }
 
 // A SIGHUP that arrives during an upgrade starts another one, if that one fails.
