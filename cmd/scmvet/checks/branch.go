@@ -27,7 +27,7 @@ func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s, skipped state, label str
 	f.targets = append(f.targets, t)
 	end := f.list(body.List, s)
 	if t.keeps = t.keeps || end == open; t.keeps && t.from && f.survives(t) {
-		f.again(body, t)
+		f.again(n, body, t)
 	}
 	f.targets = f.targets[:len(f.targets)-1]
 	if end == dead {

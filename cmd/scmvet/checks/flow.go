@@ -12,6 +12,7 @@ type flow struct {
 	home    *ast.BlockStmt // the body of the function
 	errs    []types.Object // variables that hold an error or false if nothing was received
 	targets []*target      // the loops and switches around the statement
+	round   ast.Stmt       // the loop whose later iterations are followed, or nil
 	onError bool           // report only returns of an error
 	report  func(n ast.Node)
 }
@@ -113,8 +114,11 @@ func (f *flow) node(n ast.Node, s state) state {
 
 // when returns the state after a condition.
 func (f *flow) when(cond ast.Expr, is bool, s state) state {
-	if s == open && f.isImpossible(cond, is) {
+	switch {
+	case s == open && f.isImpossible(cond, is):
 		return dead
+	case s == open && f.oob != nil && f.decides(cond):
+		return done // perhaps there was no buffer
 	}
 	return s
 }

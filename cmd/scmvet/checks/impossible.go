@@ -69,6 +69,7 @@ func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
 		{isBytes, "", 1},                           // n == 0
 		{isCarrier && f.oob == nil, "", 3},         // fd < 0
 		{isCount, "", 1},                           // len(fds) == 0
+		{f.isLater(x), "", 1},                      // got == 0
 		{isOther && f.result == messages, "==", 0}, // m.Header.Type == unix.SCM_CREDENTIALS
 	}
 	for _, row := range rows {

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
 	"slices"
 	"strconv"
@@ -112,9 +113,9 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 //		if err != nil { return err }
 //		all = append(all, fds...)
 //	}
-func (f *flow) again(body *ast.BlockStmt, loop *target) {
+func (f *flow) again(n ast.Stmt, body *ast.BlockStmt, loop *target) {
 	inner := *f
-	inner.onError = true
+	inner.round, inner.onError = n, true
 	inner.tracker.carriers = map[types.Object]bool{}
 	for obj := range f.tracker.carriers {
 		if obj.Pos() < loop.start {
@@ -125,6 +126,27 @@ func (f *flow) again(body *ast.BlockStmt, loop *target) {
 		inner.errs = nil // a message of another type is an error to ParseUnixRights
 	}
 	inner.list(body.List, open)
+}
+
+// isLater reports whether a variable is not 0 in the iterations that again follows, because the loop only increases it.
+func (f *flow) isLater(e ast.Expr) bool {
+	if f.round == nil || f.object(e) == nil {
+		return false
+	}
+	grows, isSet := false, false
+	for n := range ast.Preorder(f.round) {
+		if !f.changes(n, e, e) {
+			continue
+		}
+		a, _ := n.(*ast.AssignStmt)
+		i, _ := n.(*ast.IncDecStmt)
+		if a != nil && a.Tok == token.ADD_ASSIGN || i != nil && i.Tok == token.INC {
+			grows = true
+		} else {
+			isSet = isSet || isRound(f.round, n)
+		}
+	}
+	return grows && !isSet
 }
 
 // isOne reports whether a node compares a count with 1.
@@ -141,6 +163,26 @@ func (f *flow) isResult() bool {
 		}
 	}
 	return false
+}
+
+// decides reports whether a condition mentions a variable that decides whether the receive has a control buffer.
+//
+//	var oob []byte
+//	if got == 0 { oob = space }
+func (f *flow) decides(cond ast.Expr) bool {
+	sets := func(n ast.Node) bool {
+		a, ok := n.(*ast.AssignStmt)
+		return ok && slices.ContainsFunc(a.Lhs, func(e ast.Expr) bool { return f.same(e, f.oob) })
+	}
+	isAsked := func(n ast.Node) bool {
+		e, ok := n.(*ast.Ident)
+		v, isVar := f.TypesInfo.Uses[e].(*types.Var)
+		return ok && isVar && !f.same(e, f.oob) && f.mentionsObject(cond, v)
+	}
+	return found(f.home, func(n ast.Node) bool {
+		i, ok := n.(*ast.IfStmt)
+		return ok && i.End() < f.CallExpr.Pos() && found(i.Body, sets) && found(i.Cond, isAsked)
+	})
 }
 
 // survives reports whether a variable declared before a loop has the descriptors.

@@ -1399,3 +1399,87 @@ func inText(message *unix.SocketControlMessage) error {
 	fmt.Println(text)
 	return errors.New(fmt.Sprintf("got %d", fds)) // want `this return leaks the descriptors from line \d+`
 }
+
+// Only the first receive has a control buffer. After it got is not 0, so the last receive had none where got > 0, and
+// no descriptor is left from an earlier one where got == 0.
+func firstAlone(sock int, p []byte, stop func() bool) (all []int, err error) {
+	space := make([]byte, 64)
+	for got := 0; got < len(p); {
+		var oob []byte
+		if got == 0 {
+			oob = space
+		}
+		n, oobn, flags, _, err := unix.Recvmsg(sock, p[got:], oob, unix.MSG_CMSG_CLOEXEC)
+		if err != nil {
+			return nil, err // want `this return leaks the descriptors from line \d+`
+		}
+		if stop() {
+			closeAll(all)
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		if got > 0 {
+			if flags != 0 {
+				closeAll(all)
+				return nil, errBad
+			}
+			got += n
+			continue
+		}
+		got += n
+		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+		if err != nil {
+			return nil, err
+		}
+		for i := range messages {
+			fds, err := unix.ParseUnixRights(&messages[i])
+			if err != nil {
+				return nil, err // want `this return leaks the descriptors from line \d+`
+			}
+			all = append(all, fds...)
+		}
+	}
+	return all, nil
+}
+
+// The second condition has no variable that decides whether there is a buffer.
+func other(conn *net.UnixConn, oob []byte, first, last bool) ([]int, error) {
+	if first || oob == nil {
+		oob = make([]byte, 64)
+	}
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	if last && len(oob) > 5 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return rights(oob[:oobn])
+}
+
+// These variables may be 0 in any iteration.
+func notLater(messages []unix.SocketControlMessage) (all []int, err error) {
+	left, reset := 5, 1
+	for _, m := range messages {
+		var own int
+		if left == 0 {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		if reset == 0 {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		if own == 0 {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		left--
+		own++
+		if reset++; reset > 5 {
+			reset = 0
+		}
+		fds, err := one1(&m)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, fds)
+	}
+	return all, nil
+}
