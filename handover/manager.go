@@ -156,7 +156,8 @@ func (m *manager) setMain(ctx context.Context, pid, pidfd int) error {
 	<-m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
 		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.
-		text := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", pid)
+		// It has ignored WATCHDOG of the successor so far, and neither MAINPID nor READY resets its timer.
+		text := fmt.Sprintf("MAINPID=%d\nWATCHDOG=1\nREADY=1\nSTATUS=", pid)
 		if pidfd >= 0 {
 			err = wire.Notify.Send(sock, text+"\nMAINPIDFD=1", pidfd)
 		}

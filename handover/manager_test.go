@@ -138,7 +138,7 @@ func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
 	m.getsNoMore()
 	s.sends(message{Type: "going"})
 	pid := fmt.Sprint(os.Getpid())
-	want := "MAINPID=" + pid + " READY=1 STATUS="
+	want := "MAINPID=" + pid + " WATCHDOG=1 READY=1 STATUS="
 	if fd, err := s.conn.PeerPIDFD(); err == nil {
 		scm.CloseFDs(fd)
 		want += " MAINPIDFD=1 process " + pid
@@ -490,5 +490,5 @@ func TestMainProcessWithoutPIDFD(t *testing.T) {
 	m := newManager(t)
 	p := start(t, Config{}, socketPath(t))
 	_ = p.manager.setMain(patient(t), os.Getpid(), 1<<20) // EBADF
-	m.gets(fmt.Sprintf("MAINPID=%d READY=1 STATUS=", os.Getpid()))
+	m.gets(fmt.Sprintf("MAINPID=%d WATCHDOG=1 READY=1 STATUS=", os.Getpid()))
 }

@@ -462,7 +462,9 @@ func checkUser() {
 func checkWatchdog() {
 	const interval = 2 * time.Second // as in the unit
 	watchdog.with(func(pid int) {
-		pid = watchdog.reload(pid)
+		for range 8 { // the first message of each successor arrives before systemd knows that it is the main process
+			pid = watchdog.reload(pid)
+		}
 		time.Sleep(5 * interval) // without messages, systemd would kill it
 		watchdog.runs(pid)
 		watchdog.restarts(0)
