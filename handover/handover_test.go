@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 	reexec.Register("server", runServer)
 	reexec.Register("paused", runPaused)
 	reexec.Register("exits", func([]string) { os.Exit(3) })
+	reexec.Register("is killed", func([]string) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} })
 	reexec.Main()
 	fdleak.Main(m)
 }

@@ -149,7 +149,10 @@ func (p *Process) find(received []*inherited, want socket, at netip.AddrPort, pa
 			break
 		}
 		for _, in := range received {
-			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), want, at) {
+			if (in.Name == want.Name) != named || in.isFile() {
+				continue
+			}
+			if bound, _ := in.bound(); !in.isAt(bound, want, at) { // explain says why bound is not known
 				continue
 			}
 			have = want
@@ -258,10 +261,13 @@ func (p *Process) explain(want socket, err error) error {
 		return err
 	}
 	p.mu.Lock()
-	received := slices.Clone(p.succession.inherited)
+	received, own := slices.Clone(p.succession.inherited), slices.Clone(p.server.offered)
 	p.mu.Unlock() // the file system of a path may not respond
 	for _, in := range received {
-		if in.Name == want.Name && !in.passed && in.bound() == nil {
+		if in.Name != want.Name || in.passed {
+			continue
+		}
+		if bound, failed := in.bound(); bound == nil && failed == nil {
 			return fmt.Errorf("package net cannot open the received socket or file %q, so call File to get it: %w", in.Name, err)
 		}
 	}
@@ -271,28 +277,64 @@ func (p *Process) explain(want socket, err error) error {
 	if p.notPassed != nil {
 		err = fmt.Errorf("%w: %w", p.notPassed, err)
 	}
-	_, port, _ := net.SplitHostPort(string(want.Address))
 	for _, in := range received {
 		// Package net would set O_NONBLOCK in a file, for the predecessor too. A socket for the other version of IP only
 		// is not the cause.
 		if in.isFile() || in.fit(want.Network) == 0 {
 			continue
 		}
-		bound := in.bound()
+		bound, failed := in.bound()
+		if failed != nil {
+			err = fmt.Errorf("the address of the received socket %q is not known (%w): %w", in.Name, failed, err)
+		}
 		if path := want.path(); path != "" && bound != nil && bound.Network() != want.Network && samePath(bound.String(), path) {
 			return fmt.Errorf("the received socket %q, %s, is a %s socket, not %s: %w", in.Name, bound, bound.Network(), want.Network, err)
 		}
-		if a, ok := bound.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
-			if bound.Network() == "tcp" && !mayListen(in.file) {
-				return fmt.Errorf("the received socket %q, %s, is not listening: %w", in.Name, bound, err)
+		if want.overlaps(bound, in.onlyIPv6(), err) {
+			if bound.Network() == "tcp" {
+				if listens, unknown := mayListen(in.file); !listens && unknown == nil {
+					return fmt.Errorf("the received socket %q, %s, is not listening: %w", in.Name, bound, err)
+				}
 			}
 			return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, bound, err)
+		}
+	}
+	for _, o := range own {
+		bound := addressOf(o.conn)
+		path := want.path()
+		if !o.isClosed() && (want.overlaps(bound, false, err) || path != "" && bound != nil && samePath(bound.String(), path)) {
+			return fmt.Errorf("this process already uses the address, as %q: %w", o.Name, err)
 		}
 	}
 	if p.First() {
 		return fmt.Errorf("no predecessor was waiting at %s, and %w", p.path, err)
 	}
 	return err
+}
+
+// overlaps reports whether a socket with the address bound, which accepts IPv4 too if it can and only6 is false, can be
+// why want could not be created. err says at which address that failed.
+func (want socket) overlaps(bound net.Addr, only6 bool, err error) bool {
+	a, ok := bound.(interface{ AddrPort() netip.AddrPort })
+	_, port, _ := net.SplitHostPort(string(want.Address))
+	if !ok || bound.Network() != strings.TrimRight(want.Network, "46") || strconv.Itoa(int(a.AddrPort().Port())) != port {
+		return false
+	}
+	var at netip.Addr // of any IP address, if it is not valid
+	if failed := new(net.OpError); errors.As(err, &failed) {
+		if a, ok := failed.Addr.(interface{ AddrPort() netip.AddrPort }); ok {
+			at = a.AddrPort().Addr().Unmap()
+		}
+	}
+	ip := a.AddrPort().Addr().Unmap()
+	switch {
+	case ip.IsUnspecified() && at.IsValid() && !at.IsUnspecified():
+		return ip.Is4() == at.Is4() || ip.Is6() && !only6
+	case at.IsValid() && !at.IsUnspecified():
+		return ip == at
+	}
+	four, six := !strings.HasSuffix(want.Network, "6"), !strings.HasSuffix(want.Network, "4")
+	return four && (ip.Is4() || ip.IsUnspecified() && !only6) || six && ip.Is6()
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file or socket with this name that the

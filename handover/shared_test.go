@@ -303,11 +303,14 @@ func TestPassRightsAfterReady(t *testing.T) {
 }
 
 // denyOptions makes setsockopt(2) fail in this thread, as for an option that the kernel does not have.
-func denyOptions() {
+func denyOptions() { deny(unix.SYS_SETSOCKOPT, unix.ENOPROTOOPT) }
+
+// deny makes a system call fail in this thread, as a seccomp filter of a container does.
+func deny(call uint32, errno unix.Errno) {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SETSOCKOPT, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOPROTOOPT)},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}

@@ -122,13 +122,12 @@ func (in *inherited) fit(network string) int {
 	if in.passed {
 		return 2
 	}
-	bound, ok := in.bound().(interface{ AddrPort() netip.AddrPort })
+	at, _ := in.bound()
+	bound, ok := at.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return 2
 	}
-	only6 := false
-	_ = withFD(in.file, func(fd int) error { only6 = sys.OnlyIPv6(fd); return nil })
-	v4, v6 := !only6, bound.AddrPort().Addr().Unmap().Is6()
+	v4, v6 := !in.onlyIPv6(), bound.AddrPort().Addr().Unmap().Is6()
 	want4, want6 := !strings.HasSuffix(network, "6"), !strings.HasSuffix(network, "4")
 	switch {
 	case v4 == want4 && v6 == want6:
@@ -139,31 +138,41 @@ func (in *inherited) fit(network string) int {
 	return 0
 }
 
-// bound returns the address that a socket is bound to, or nil if it is not a socket of package net.
-func (in *inherited) bound() net.Addr {
+func (in *inherited) onlyIPv6() (is bool) {
+	_ = withFD(in.file, func(fd int) error { is = sys.OnlyIPv6(fd); return nil })
+	return is
+}
+
+// bound returns the address that a socket is bound to. If it is not a socket of package net, both results are nil. The
+// error of a system call may be temporary (EMFILE), or that of a seccomp filter.
+func (in *inherited) bound() (at net.Addr, err error) {
 	at, known := in.at.Load().(net.Addr)
 	if known {
-		return at
+		return at, nil
 	}
-	if !isSocket(in.file) { // package net would set O_NONBLOCK first, also for those who share the file
-		return nil
+	// For another file, package net would set O_NONBLOCK first, also for those who share the file.
+	if is, err := isSocket(in.file); !is {
+		return nil, err
 	}
-	if l, err := hold(in.file, net.FileListener); err == nil {
+	l, err := hold(in.file, net.FileListener)
+	if err == nil {
 		defer func() { _ = l.Close() }()
 		at = l.Addr()
-	} else if c, err := hold(in.file, net.FilePacketConn); err == nil {
+	} else if c, failed := hold(in.file, net.FilePacketConn); failed == nil {
 		defer func() { _ = c.Close() }()
 		at = c.LocalAddr()
+	} else if !sys.OtherKind(err) {
+		return nil, err
 	}
 	if u, ok := at.(*net.UnixAddr); ok { // package net ends an abstract name at its first zero byte
 		whole := net.UnixAddr{Net: u.Net, Name: u.Name}
 		_ = withFD(in.file, func(fd int) error { whole.Name = sys.LocalName(fd, u.Name); return nil })
 		at = &whole
 	}
-	if at != nil { // an error, such as EMFILE, may be temporary
+	if at != nil {
 		in.at.Store(at)
 	}
-	return at
+	return at, nil
 }
 
 // isLost reports whether path, as seen from this process, does not lead to the Unix socket with this path. Without
@@ -174,16 +183,16 @@ func (in *inherited) isLost(path string) (is bool) {
 	}
 	info, err := os.Stat(path) // clients follow a symbolic link
 	switch {
-	case errors.Is(err, os.ErrPermission):
+	case err != nil && !sys.IsMissing(err):
 		return false
 	case in.FileID != sys.FileID{}:
 		return sys.FileIDOf(info, err) != in.FileID
 	}
-	bound := in.bound()
+	bound, _ := in.bound()
 	if in.Created || bound == nil || !samePath(bound.String(), path) { // Config.Listen may have chosen another path
 		return false
 	}
-	if err == nil && info.Mode().Type() == os.ModeSocket || err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err == nil && info.Mode().Type() == os.ModeSocket {
 		return false
 	}
 	dir, _ := filepath.Split(path)
@@ -265,11 +274,19 @@ func open(f *os.File, have socket, packets bool, config scm.Config, shared bool)
 			_ = c.Close()
 			err = os.ErrInvalid // it receives only from one address
 		}
-	} else if err = os.ErrInvalid; mayListen(f) { // otherwise, package net would take a connection
-		made, err = asSocket(hold(f, net.FileListener))
+	} else {
+		listens, unknown := mayListen(f)
+		if err = unknown; listens {
+			made, err = asSocket(hold(f, net.FileListener))
+		} else if err == nil {
+			err = os.ErrInvalid // package net would take a connection
+		}
+	}
+	if errors.Is(err, os.ErrInvalid) || sys.OtherKind(err) {
+		return nil, fmt.Errorf("%w: %w", errOtherKind, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOtherKind, err)
+		return nil, err
 	}
 	owned := made
 	switch u := made.(type) {
@@ -286,12 +303,26 @@ func open(f *os.File, have socket, packets bool, config scm.Config, shared bool)
 }
 
 // mayListen reports whether a socket is listening. It also returns true if the system does not report that.
-func mayListen(f *os.File) (listens bool) {
-	err := withFD(f, func(fd int) (err error) {
+func mayListen(f *os.File) (listens bool, err error) {
+	err = withFD(f, func(fd int) (err error) {
 		listens, err = sys.Listening(fd)
 		return err
 	})
-	return listens || sys.UnknownOption(err)
+	if sys.UnknownOption(err) {
+		return true, nil
+	}
+	return listens, err
+}
+
+// addressOf returns the address of a listener or connection, or nil.
+func addressOf(conn syscall.Conn) net.Addr {
+	switch c := conn.(type) {
+	case interface{ Addr() net.Addr }:
+		return c.Addr()
+	case interface{ LocalAddr() net.Addr }:
+		return c.LocalAddr()
+	}
+	return nil
 }
 
 // hold calls a function of package net with f, which stays open during the call.
@@ -306,9 +337,9 @@ func withFD(conn syscall.Conn, f func(fd int) error) error {
 	return err
 }
 
-func isSocket(f *os.File) (is bool) {
-	_ = withFD(f, func(fd int) error { is = sys.IsSocket(fd); return nil })
-	return is
+func isSocket(f *os.File) (is bool, err error) {
+	err = withFD(f, func(fd int) (err error) { is, err = sys.IsSocket(fd); return err })
+	return is, err
 }
 
 // sameSocket reports whether two descriptors refer to the same socket.

@@ -46,10 +46,10 @@ func (s *succession) leftOver(used []offered) (names, addresses []string) {
 		if in.isFile() || slices.ContainsFunc(used, func(o offered) bool { return sameSocket(o.conn, in.file) }) {
 			continue
 		}
-		at, bound := "unknown", in.bound() // package net does not know AF_VSOCK, for example
-		if bound != nil {
+		at := "unknown" // package net does not know AF_VSOCK, for example
+		if bound, _ := in.bound(); bound != nil {
 			at = bound.Network() + " " + bound.String()
-		} else if !isSocket(in.file) {
+		} else if is, err := isSocket(in.file); !is && err == nil {
 			at = "not a socket"
 		}
 		names, addresses = append(names, in.Name), append(addresses, at)
@@ -107,7 +107,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded): // package net has a timer of its own, which can be the first
 		return context.DeadlineExceeded
-	case errors.Is(err, errors.ErrUnsupported):
+	case sys.Lacks(err):
 		return nil
 	case sys.Again(err): // its queue is full
 		return errAgain
@@ -159,7 +159,7 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 	cred, err := conn.PeerCred()
 	own := os.Geteuid()
 	switch {
-	case errors.Is(err, errors.ErrUnsupported):
+	case sys.Lacks(err):
 		return nil
 	case err != nil:
 		return err

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
@@ -171,6 +173,10 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			p.attemptOf(pid).wait()   // soon, because the process has died
 			if p.isReplaced() {
 				return nil
+			}
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && sys.IsKilled(exit.ProcessState) {
+				err = fmt.Errorf("%w, as the kernel does if memory runs out", err)
 			}
 			return p.exitError(pid, err)
 		case <-done:

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"os"
 	"runtime"
 	"syscall"
 
@@ -30,6 +31,22 @@ func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
 func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }
 func OtherType(err error) bool     { return errors.Is(err, unix.EPROTOTYPE) }
 
+// OtherKind reports whether package net cannot use a descriptor because of what it is.
+func OtherKind(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOTSOCK)
+}
+
+// Lacks reports whether this system lacks a feature of the library. An errno, such as ENOSYS, can also be that of a seccomp
+// filter.
+func Lacks(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) && !errors.As(err, new(syscall.Errno))
+}
+
+// IsMissing reports whether a path leads nowhere.
+func IsMissing(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
 // Disconnected reports whether the other end of a connection is closed.
 func Disconnected(err error) bool {
 	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ENOTCONN)
@@ -43,6 +60,12 @@ func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is
 // QueueFull reports whether a send to a datagram socket failed because its queue is full: systems other than Linux
 // do not return EAGAIN then.
 func QueueFull(err error) bool { return runtime.GOOS != "linux" && errors.Is(err, unix.ENOBUFS) }
+
+// IsKilled reports whether SIGKILL has ended a process.
+func IsKilled(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
 
 // IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
 // call.

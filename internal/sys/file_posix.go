@@ -69,4 +69,7 @@ func Pollable(fd int) bool {
 
 // HasNetType reports whether a file is a socket. Package net itself rejects families that it does not
 // know.
-func HasNetType(fd int) bool { return IsSocket(fd) }
+func HasNetType(fd int) bool {
+	is, _ := IsSocket(fd)
+	return is
+}

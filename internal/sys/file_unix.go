@@ -26,7 +26,7 @@ func FileIDOf(info fs.FileInfo, err error) (id FileID) {
 // and where sockets have no inode, it returns zero.
 func SocketID(fd int) (id FileID) {
 	var st unix.Stat_t
-	if IsSocket(fd) && unix.Fstat(fd, &st) == nil && st.Ino != 0 { // for another file, fstat can wait
+	if is, _ := IsSocket(fd); is && unix.Fstat(fd, &st) == nil && st.Ino != 0 { // for another file, fstat can wait
 		id = FileID{fmt.Sprint(st.Dev), fmt.Sprint(st.Ino)}
 	}
 	return id

@@ -5,6 +5,7 @@ package sys
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strconv"
 )
 
@@ -30,7 +31,7 @@ func RecvWithForkLock(_ int32, flags int, receive func(flags int) error) error {
 
 func Network(int) (string, error)       { return "", errors.ErrUnsupported }
 func Listening(int) (bool, error)       { return false, errors.ErrUnsupported }
-func IsSocket(int) bool                 { return false }
+func IsSocket(int) (bool, error)        { return false, errors.ErrUnsupported }
 func OnlyIPv6(int) bool                 { return false }
 func Nonblock(int) (bool, error)        { return false, errors.ErrUnsupported }
 func SetNonblock(int, bool) error       { return errors.ErrUnsupported }
@@ -63,7 +64,12 @@ func Refused(error) bool       { return false }
 func Disconnected(error) bool  { return false }
 func UnknownOption(error) bool { return false }
 func OtherType(error) bool     { return false }
+func OtherKind(error) bool     { return false }
+func Lacks(err error) bool     { return errors.Is(err, errors.ErrUnsupported) }
+func IsMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 func IsErrno(error) bool       { return false }
+
+func IsKilled(*os.ProcessState) bool { return false }
 
 func CanTell(string, bool) bool          { return false }
 func Opened(int) (File, error)           { return File{}, errors.ErrUnsupported }

@@ -87,9 +87,12 @@ func Listening(fd int) (bool, error) {
 }
 
 // IsSocket reports whether fd is a socket of any family.
-func IsSocket(fd int) bool {
+func IsSocket(fd int) (bool, error) {
 	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	return err == nil
+	if err = socketError(fd, err); err == unix.ENOTSOCK {
+		return false, nil
+	}
+	return err == nil, os.NewSyscallError("getsockopt", err)
 }
 
 // OnlyIPv6 reports whether a socket accepts IPv6, but not IPv4.
