@@ -5,6 +5,7 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -125,16 +126,24 @@ func TestListenNamesTheSocketThatOverlaps(t *testing.T) {
 	needsIPv6(t)
 	port := freePort(t)
 	p := start(t, Config{}, socketPath(t))
-	for name, families := range map[string]string{"four": "4", "six": "6"} {
+	for _, families := range []string{"4", "6"} {
 		f, _ := unitSocket(t, "tcp", families, port)
-		passes(p, name, f)
+		passes(p, families, f)
 	}
-	for address, want := range map[string]string{"[::1]": "six", "127.0.0.1": "four"} {
+	for address, want := range map[string]string{"[::1]": "6", "127.0.0.1": "4"} {
 		_, err := p.Listen(patient(t), "web", "tcp", fmt.Sprintf("%s:%d", address, port))
 		wantError(t, err, fmt.Sprintf("overlaps that of the received socket %q", want))
 	}
+	used := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer used.Close()
+	_, usedPort, _ := net.SplitHostPort(used.Addr().String())
+	other := must(net.Listen("tcp", "127.0.0.2:"+usedPort))
+	passes(p, "other", must(other.(*net.TCPListener).File()))
+	_ = other.Close()
+	_, err := p.Listen(patient(t), "web", "tcp", used.Addr().String())
+	wantError(t, err, "no predecessor was waiting")
 	l := listen(t, p, "own", "tcp", "127.0.0.1:0")
-	_, err := p.Listen(patient(t), "web", "tcp", l.Addr().String())
+	_, err = p.Listen(patient(t), "web", "tcp", l.Addr().String())
 	wantError(t, err, `this process already uses the address, as "own"`)
 }
 
