@@ -37,6 +37,17 @@ func TestMain(m *testing.M) {
 	reexec.Register("server", runServer)
 	reexec.Register("paused", runPaused)
 	reexec.Register("exits", func([]string) { os.Exit(3) })
+	reexec.Register("prints", func(args []string) {
+		p, err := Start(context.Background(), args[0])
+		if err == nil {
+			_, err = fmt.Println("to a pipe that nothing reads")
+			_ = p.Close()
+		}
+		if !errors.Is(err, syscall.EPIPE) {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	})
 	reexec.Register("is killed", func([]string) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} })
 	reexec.Main()
 	fdleak.Main(m)
@@ -125,9 +136,12 @@ func (l *logged) count(text string) (n int) {
 	return n
 }
 
-// start starts a Process in this process.
+// start starts a Process in this process. A test that hangs ends all tests long before the limit of go test, and prints
+// where it waits.
 func start(t *testing.T, config Config, path string) *Process {
 	t.Helper()
+	hangs := time.AfterFunc(fdtest.Limit(4*timeLimit), func() { panic(t.Name() + " hangs") })
+	t.Cleanup(func() { hangs.Stop() })
 	p, err := config.Start(patient(t), path)
 	fdtest.Must(t, err)
 	t.Cleanup(func() { _ = p.Close() })
@@ -556,6 +570,14 @@ func TestFail(t *testing.T) {
 	if err := next.Upgrade(patient(t), nil); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Upgrade after Fail: %v", err)
 	}
+}
+
+// A supervisor closes the pipe of a process's output when the process that it started has exited.
+func TestSIGPIPEDoesNotEndTheProcess(t *testing.T) {
+	cmd := reexec.Command("prints", socketPath(t))
+	r, w, err := os.Pipe()
+	cmd.Stdout, cmd.Stderr = w, os.Stderr
+	fdtest.Must(t, errors.Join(err, r.Close(), cmd.Start(), w.Close(), cmd.Wait()))
 }
 
 // A program that ignores SIGPIPE passes that on to other programs, and Notify would end it.

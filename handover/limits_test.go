@@ -31,6 +31,23 @@ func (s *webServer) limit() (restore func()) {
 }
 
 // Ready needs descriptors, and opens them before it says that this process is ready.
+// The time to send go does not limit what follows: a successor that was stopped may serve when it continues.
+func TestSuccessorIsSlowAfterGo(t *testing.T) {
+	defer func(limit time.Duration) { goTime = limit }(goTime)
+	goTime = time.Second
+	a := startReady(t, Config{})
+	s := successorOf(t, a.path)
+	s.takesOver("")
+	for began := time.Now(); time.Since(began) < goTime+100*time.Millisecond; {
+		time.Sleep(10 * time.Millisecond)
+		if a.isReplaced() {
+			t.Fatal("the predecessor stops before the successor serves")
+		}
+	}
+	s.sends(message{Type: "going"})
+	isReplaced(t, a)
+}
+
 func TestReadyFailsWithoutDescriptors(t *testing.T) {
 	w := newProcesses(t, nothing)
 	a := w.first()

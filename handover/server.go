@@ -373,9 +373,11 @@ func (p *Process) tell(a *attempt) error {
 	if _, err := p.on(gotAnswer); err != nil {
 		return err
 	}
-	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
+	_ = a.peer.conn.SetDeadline(time.Now().Add(goTime))
 	return nil
 }
+
+var goTime = writeTime // shorter in a test
 
 // deadline sets the deadline for the next message, unless Close has ended the attempt.
 func (p *Process) deadline(a *attempt, d time.Duration) error {
