@@ -31,8 +31,8 @@ import (
 )
 
 // partners are the peers that run against the package under test in scenarios for pairs: C, Rust, the package with its
-// other backend, and strangers, which only the list in $SCM_PARTNERS names. In other scenarios, the package runs against
-// the runner. load appends the strangers: a child that reads a file before main has the runtime's poller from then on.
+// other backend, and the peers that only the list in $SCM_PARTNERS names. In other scenarios, the package runs against
+// the runner. load appends those of the list: a child that reads a file before main has the runtime's poller already.
 var partners = append(slices.Clone(peers.Partners), otherBackend())
 
 func otherBackend() string {
@@ -74,8 +74,8 @@ var (
 	unmatched []error               // the lines of these files that apply to no case
 )
 
-// load sets these variables, and defines the spec of unmatched. Its error says what is wrong with the user's input to the
-// suite.
+// load sets these variables, partners and peerNamed, and defines the spec for unmatched. Its error says what is wrong
+// with the user's input to the suite.
 func load() error {
 	listed, err := peers.ReadPartners(scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name)
 	if err != nil {
