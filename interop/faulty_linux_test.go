@@ -187,10 +187,11 @@ func wantPass(t *testing.T, r scenario.Result) {
 // unavailableKinds matches the reason why a case is unsupported if it needs a kind of file that not
 // every machine has, or that only root can make.
 func unavailableKinds() *regexp.Regexp {
+	kinds := "kvm|fuse|inotify"
 	if os.Geteuid() != 0 {
-		return regexp.MustCompile(`^this system has no (kvm|fuse|inotify|bpf|fanotify|mount): `)
+		kinds += "|bpf|fanotify|mount"
 	}
-	return regexp.MustCompile(`^this system has no (kvm|fuse|inotify): `)
+	return regexp.MustCompile(`^this (system has no|user may not create a) (` + kinds + `): `)
 }
 
 // failure matches the line of a transcript with an answer to a failed call.

@@ -337,15 +337,24 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 				return "", err
 			}
 			if err != nil {
-				why = errors.Unwrap(err).Error()
+				why = lacks(f.Kind, err)
 			}
 			lacking.Store(f.Kind, why)
 		}
 		if why != "" {
-			return fmt.Sprintf("this system has no %s: %s", f.Kind, why), nil
+			return why.(string), nil
 		}
 	}
 	return "", nil
+}
+
+// lacks returns the reason why New cannot create a file of a kind.
+func lacks(kind string, err error) string {
+	what := "this system has no "
+	if errors.Is(err, os.ErrPermission) {
+		what = "this user may not create a "
+	}
+	return what + kind + ": " + errors.Unwrap(err).Error()
 }
 
 // fileSize is the length of a regular file. Its byte i is i mod 251.

@@ -23,7 +23,7 @@ func newFile(t *testing.T, kind string) *witness.File {
 	t.Helper()
 	f, err := New(scenario.FileSpec{Name: "a", Owner: scenario.RoleA, Kind: kind}, t.TempDir())
 	if err != nil && !everywhere[kind] {
-		t.Skipf("this system has no %s: %v", kind, err)
+		t.Skip(lacks(kind, err))
 	}
 	fdtest.Must(t, err)
 	t.Cleanup(f.Close)
