@@ -15,7 +15,7 @@ import (
 
 // The modes of the socket and of its directories say who may connect.
 func TestClients(t *testing.T) {
-	fdtest.NeedRoot(t, "know that its user and group have names")
+	fdtest.NeedRoot(t, "give a socket to another group")
 	parent := fdtest.ShortDir(t)
 	dir := filepath.Join(parent, "dir")
 	address := filepath.Join(dir, "socket")
