@@ -37,6 +37,7 @@ STATICCHECK := GOGC=400 "$$ROOT/build/lint/staticcheck"
 ACTIONLINT := "$$ROOT/build/lint/actionlint"
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 ZIZMOR := build/venv/bin/zizmor --offline --quiet
+LYCHEE := build/venv/bin/lychee --offline --include-fragments --no-progress
 # What make test tests beside package scm: the library, and the internal packages that it uses.
 TESTED := $(filter-out .,$(LIBRARY)) ./internal/fdtest ./internal/procfs ./internal/pure ./internal/sys
 # The packages that take too long to test before every commit.
@@ -186,7 +187,7 @@ lib: ## seconds: build the C library (libscm_rights.a, libscm_rights.so, scm_rig
 dist: setup-interop $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some
 	tools/dist.sh $(ARCH)
 
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows lint-links ## minutes: run every linter; a missing one is an error
 
 lint-gofmt:
 	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
@@ -267,6 +268,12 @@ lint-workflows: lint-tools
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.github-actions action.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/ci/gitlab.yml
+
+# The links and anchors of the pages, and the pages and anchors that comments and messages name.
+lint-links:
+	@mkdir -p build/lint
+	git grep --untracked -hoE '\bdocs/[a-z-]+\.md(#[[:alnum:]_-]+)?' -- ':!*.md' ':!proof/release-missing.sh' | sort -u | sed 's|.*|[&](../../&)|' >build/lint/named.md
+	$(LYCHEE) build/lint/named.md $(call find,*.md)
 
 fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 	gofmt -w $(call find,*.go)
