@@ -39,7 +39,7 @@ CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 ZIZMOR := build/venv/bin/zizmor --offline --quiet
 LYCHEE := build/venv/bin/lychee --offline --include-fragments --no-progress
 # What make test tests beside package scm: the library, and the internal packages that it uses.
-TESTED := $(filter-out .,$(LIBRARY)) ./internal/fdtest ./internal/procfs ./internal/pure ./internal/sys
+TESTED = $(filter-out .,$(LIBRARY)) $(filter ./internal/%,$(call packages,$(GO) list -deps -tags=scm_purego $(has_tests) $(filter-out ./interoptest,$(LIBRARY))))
 # The packages that take too long to test before every commit.
 SLOW_TESTS := ./interop ./cmd/scm ./interop/catalogue
 others = $$($(GO) list ./... | grep -vxFf <($(GO) list . ./internal/ccheck $(TESTED)))

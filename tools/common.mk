@@ -20,8 +20,11 @@ SLOW ?=
 AS_USER ?=
 # The packages for other programs, and the internal packages with tests that run on other Unix systems. go test starts them in
 # this order, and interoptest takes the longest.
-LIBRARY := . ./interoptest ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
-PORTABLE := ./internal/fdtest ./internal/pure ./internal/reexec ./internal/spectest ./internal/sys ./internal/webtest
+LIBRARY = . ./interoptest $(filter-out ./cmd% ./csrc% ./examples% ./internal% ./interop% ./tools%,$(call packages,$(GO) list ./...))
+PORTABLE = $(call packages,GOOS=netbsd CGO_ENABLED=0 $(GO) list $(has_tests) ./internal/...)
+# The packages of the module below its root that a command prints.
+packages = $(or $(shell cd $(ROOT) && GOWORK=off $(1) | sed -n 's|^github.com/scm-rights/scm/|./|p'),$(error no packages: $(1)))
+has_tests = -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
 # Go before 1.21 cannot parse go.mod, and does not say which version is needed.
 old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)
 ifneq ($(and $(filter-out help setup-c lib clean,$(or $(MAKECMDGOALS),help)),$(old_go)),)

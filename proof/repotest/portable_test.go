@@ -36,16 +36,6 @@ func isTest(file string) bool {
 }
 
 var _ = Describe("Makefile", Label("tree"), func() {
-	It("lists the packages for other programs in LIBRARY", func() {
-		list := listed("LIBRARY")
-		Expect(list).To(ConsistOf(append(publicFolders(), "./interoptest")))
-	})
-
-	It("lists the internal packages that have tests on other Unix systems in PORTABLE", func() {
-		g := goTool{env: []string{"GOOS=netbsd", "CGO_ENABLED=0"}}
-		Expect(g.names("-f", hasTests, "./internal/...")).To(Equal(listed("PORTABLE")))
-	})
-
 	// Otherwise go test runs fewer tests, and succeeds.
 	It("names only tests that exist, as does proof/Makefile", func() {
 		text := strings.ReplaceAll(contents("Makefile")+contents("proof/Makefile"), "$(suite)", "test ./repotest")
@@ -63,27 +53,6 @@ var _ = Describe("Makefile", Label("tree"), func() {
 	})
 })
 
-// listed returns a list of packages in the Makefiles.
-func listed(name string) []string {
-	GinkgoHelper()
-	text := contents("tools/common.mk") + strings.ReplaceAll(contents("Makefile"), "\\\n", "")
-	return strings.Fields(between(text, "\n"+name+" := ", "\n"))
-}
-
-// names returns the packages of this module that go list prints, as the Makefile names them.
-func (g goTool) names(args ...string) (names []string) {
-	GinkgoHelper()
-	for _, name := range strings.Fields(g.must(append([]string{"list"}, args...)...)) {
-		if path, ours := strings.CutPrefix(name, module); ours {
-			names = append(names, "."+path)
-		}
-	}
-	return names
-}
-
-// hasTests makes go list print only packages that have tests.
-const hasTests = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
-
 var _ = Describe("make test", Label("tree"), func() {
 	It("does not pass on its variables to a make that a test starts, except CI and SLOW", func() {
 		text := contents("Makefile") + contents("tools/common.mk") + contents("proof/Makefile")
@@ -93,12 +62,6 @@ var _ = Describe("make test", Label("tree"), func() {
 				Expect(fdtest.WithoutMake()).NotTo(ContainElement(m[1] + "=set"))
 			}
 		}
-	})
-
-	It("tests the internal packages that the library uses", func() {
-		uses := goTool{}.names(append([]string{"-deps", "-f", hasTests}, publicFolders()...)...)
-		others := between(contents("Makefile"), "\nTESTED := $(filter-out .,$(LIBRARY)) ", "\n")
-		Expect(append(listed("LIBRARY"), strings.Fields(others)...)).To(ContainElements(uses))
 	})
 
 	It("or make proof-test tests every module that has tests, except the peers", func() {
