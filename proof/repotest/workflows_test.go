@@ -4,7 +4,6 @@ package repotest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -118,54 +117,7 @@ var _ = Describe("tools/version", Label("tree"), func() {
 	})
 })
 
-var _ = Describe("release.yml", Label("tree"), func() {
-	It("publishes only after every job of CI", func() {
-		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
-		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))
-		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, ready]\n    if: github.event_name == 'push'\n"))
-		Expect(ci).To(ContainSubstring("\n  workflow_call:"))
-		for _, job := range []string{"lint", "library", "debian", "oldest-go", "macos", "freebsd"} {
-			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
-		}
-		// Only the steps that have never run may fail.
-		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
-		_, others, _ := strings.Cut(ci, "\n  macos:\n")
-		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
-	})
-})
-
 var _ = Describe("ci.yml", Label("tree"), func() {
-	It("makes on Linux what .ci/run makes", func() {
-		linux, _, _ := strings.Cut(contents(".github/workflows/ci.yml"), "\n  oldest-go:\n")
-		// The step lint of the script is every linter, and its steps test and test-rest are test-all.
-		_, lint, _ := strings.Cut(between(contents("Makefile"), "\nlint: ", " ##"), "setup-lint ")
-		whole := map[string]string{"test-all": "test", "test-rest": "test", "setup-test": "setup", "setup-lint": "setup"}
-		for _, linter := range strings.Fields(lint) {
-			whole[linter] = "lint"
-		}
-		jobs, script, linters := map[string]bool{}, map[string]bool{}, 0
-		for _, m := range regexp.MustCompile(`(?m)\bmake:? ([a-z][a-z -]*[a-z])`).FindAllStringSubmatch(linux, -1) {
-			for _, target := range strings.Fields(m[1]) {
-				if whole[target] == "lint" {
-					linters++
-				}
-				jobs[cmp.Or(whole[target], target)] = true
-			}
-		}
-		for _, step := range steps() {
-			if targets, isMake := strings.CutPrefix(step, "make "); isMake {
-				for _, target := range strings.Fields(targets) {
-					script[cmp.Or(whole[target], target)] = true
-				}
-			}
-		}
-		Expect(steps()).To(ContainElement("make test-rest"))
-		Expect(steps("KERNEL=kernel")).To(ContainElement("make proof-bsd"), "on other systems, GitHub has the systems themselves")
-		Expect(jobs).To(Equal(script))
-		Expect(linters).To(Equal(len(strings.Fields(lint))))
-		Expect(linux).To(MatchRegexp(`{job: suite, make: setup-test [a-z -]*\binterop( AS_USER=\S+)?}`), "it runs the pairs that the script leaves out")
-	})
-
 	It("runs the first of README's two commands, and .ci/run both right after the set-up", func() {
 		_, section, _ := strings.Cut(contents("README.md"), "\n## Try it\n")
 		pair, test, _ := strings.Cut(between(section, "\n```sh\n", "\n```\n"), "\n")
@@ -175,9 +127,9 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 })
 
 // steps returns the commands of the steps of .ci/run, in the order in which they begin.
-func steps(variables ...string) (commands []string) {
+func steps() (commands []string) {
 	GinkgoHelper()
-	cmd := exec.Command("make", append([]string{"-n", "-f", ".ci/steps.mk"}, variables...)...)
+	cmd := exec.Command("make", "-n", "-f", ".ci/steps.mk")
 	cmd.Env = append(fdtest.WithoutMake(), "KERNEL=")
 	for _, m := range regexp.MustCompile(`(?m)^echo "== (.*?)"`).FindAllStringSubmatch(output(cmd), -1) {
 		commands = append(commands, m[1])
