@@ -272,7 +272,7 @@ lint-workflows: lint-tools
 # The links and anchors of the pages, and the pages and anchors that comments and messages name.
 lint-links:
 	@mkdir -p build/lint
-	git grep --untracked -hoE '\bdocs/[a-z-]+\.md(#[[:alnum:]_-]+)?' -- ':!*.md' ':!proof/release-missing.sh' | sort -u | sed 's|.*|[&](../../&)|' >build/lint/named.md
+	git grep --untracked -hoE '\bdocs/[a-z-]+\.md(#[[:alnum:]_-]+)?' -- ':!*.md' | sort -u | sed 's|.*|[&](../../&)|' >build/lint/named.md
 	$(LYCHEE) build/lint/named.md $(call find,*.md)
 
 fmt: setup-lint ## seconds: format the Go, C, Rust and Python

@@ -41,6 +41,21 @@ var _ = Describe("the pages", Label("tree"), func() {
 		}
 	})
 
+	// In go.mod, a checkout has the version 0.0.0. If that of csrc ends in -dev, the pages have the one before.
+	It("have the same version of scm as csrc", func() {
+		documented := regexp.MustCompile(`(?:\bscm(?:_rights)?[-:]|\bscm@v|/download/v|=csrc version=|SCM_VERSION ")(\d+\.\d+\.\d+)(-dev)?`)
+		versions := map[string][]string{}
+		files := append(ok(filepath.Glob("docs/*.md")), ok(filepath.Glob("docs/ci/*"))...)
+		for _, name := range append(files, "README.md", "interop/peers/README.md", "csrc/scm_rights.h") {
+			for _, m := range documented.FindAllStringSubmatch(contents(name), -1) {
+				if m[1] != "0.0.0" && m[2] == "" {
+					versions[m[1]] = append(versions[m[1]], name)
+				}
+			}
+		}
+		Expect(versions).To(HaveLen(1))
+	})
+
 	It("show the current code of the example programs", func() {
 		examples := ""
 		for _, file := range filesBelow("examples") {
