@@ -25,13 +25,11 @@ each --peer "$PEERS"
 each --run "$RUN"
 each --skip "$SKIP"
 each --expect "$EXPECT"
-each --shard "$SHARD"
 # Remove the reports of an earlier run, which wrong usage would leave.
-for form in json jsonl xml md html; do
+for form in json jsonl xml html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
-rm -f -- "$REPORTS/badge.json"
 
 # unfinished: prints an annotation for each line of the user's files of expected failures whose reason begins with "?".
 # Such a line ends the run before its first case. Files outside the workspace cannot be annotated.
@@ -117,14 +115,6 @@ args=()
 each --expect "$EXPECT"
 if "$scm" interop summary "${args[@]}" -- "$REPORTS/report.json" >>"$GITHUB_STEP_SUMMARY" 2>/dev/null; then
 	"$scm" interop summary --annotations -- "$REPORTS/report.json" || true
-	case $status in
-	0) message="as expected" color=brightgreen ;;
-	1) message="not as expected" color=red ;;
-	3) message="no verdict" color=lightgrey ;;
-	4) message="broken" color=orange ;;
-	*) message="cut short" color=lightgrey ;;
-	esac
-	printf '{"schemaVersion":1,"label":"scm interop","message":"%s","color":"%s"}\n' "$message" "$color" >"$REPORTS/badge.json"
 elif [ -z "$cancelled" ]; then # wrong usage, or the report could not be written
 	echo "::error title=scm interop::no case was run (exit status $status); the log of this step shows why"
 	unfinished | head -n 9 || true

@@ -126,7 +126,7 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		missing = scenario.ReasonCut
 	}
 	r := report.Report{Cases: s.results, Cut: cut, NotAsked: map[string]string{lib.Name: ""}}
-	obstacle := scenario.Obstacles(s.whole, scenario.Shard{}, s.results, missing)
+	obstacle := scenario.Obstacles(s.whole, s.results, missing)
 	r.CountAsked(s.whole, func(c scenario.Case) (o scenario.Obstacle) {
 		if c.Unsupported() == "" { // the others are not among s.cases
 			o = obstacle(c)

@@ -32,7 +32,7 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	fdtest.Must(t, os.Symlink(program(t, "scm"), filepath.Join(folder, "scm")))
 	cmd := exec.Command(script)
 	cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-		"REPORTS="+dir+"/reports", "SCM_FOLDER="+folder, "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
+		"REPORTS="+dir+"/reports", "SCM_FOLDER="+folder, "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "BUILTIN=false")
 	cmd.Env = append(cmd.Env, inputs...)
 	return cmd
 }
@@ -44,7 +44,6 @@ const builds = "SCM_FOLDER="
 // files.
 func TestAction(t *testing.T) {
 	t.Parallel()
-	badges := map[int]string{0: "as expected", 1: "not as expected", 3: "no verdict", 4: "broken"}
 	fake := program(t, "faulty")
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -55,11 +54,11 @@ func TestAction(t *testing.T) {
 		reports int
 	}{
 		{"as expected", []string{builds, "PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
-			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 6},
-		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
-		{"no case has a verdict", []string{"PEERS=good=" + fake, "SKIP=**"}, 3, "## scm interop: **nothing ran**\n", 6},
-		{"a peer is broken", []string{"PEERS=bad=false", "RUN=basics/pass-one-fd"}, 4, "## scm interop: **did not run: peer bad", 6},
-		{"a run that does not start removes the reports of the one before", []string{"SHARD=none"}, 2, "", 0},
+			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 4},
+		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 4},
+		{"no case has a verdict", []string{"PEERS=good=" + fake, "SKIP=**"}, 3, "## scm interop: **nothing ran**\n", 4},
+		{"a peer is broken", []string{"PEERS=bad=false", "RUN=basics/pass-one-fd"}, 4, "## scm interop: **did not run: peer bad", 4},
+		{"a run that does not start removes the reports of the one before", []string{"RUN=a//b"}, 2, "", 0},
 		{"and so does one whose scm cannot be built", []string{builds, "GOFLAGS=-no-such-flag"}, 4, "", 0},
 		{"without a directory for its programs", []string{builds, "RUNNER_TEMP=" + dir + "/none"}, 4, "", 0},
 		{"without a directory", []string{"REPORTS="}, 2, "", 0},
@@ -74,10 +73,6 @@ func TestAction(t *testing.T) {
 		}
 		if reports, err := os.ReadDir(dir + "/reports"); err != nil || len(reports) != c.reports {
 			t.Errorf("%s: got the reports %v, %v; want %d", c.what, reports, err, c.reports)
-		}
-		badge, _ := os.ReadFile(dir + "/reports/badge.json")
-		if want := badges[c.code]; c.reports > 0 && !strings.Contains(string(badge), `"message":"`+want+`"`) {
-			t.Errorf("%s: got the badge %s, want %s", c.what, badge, want)
 		}
 		if c.code == 0 {
 			whole, err := report.Read(dir + "/reports/report.json")
@@ -214,18 +209,18 @@ func TestActionBuildsPeers(t *testing.T) {
 	r := finish(t, actionCommand(t, dir, builds, "WITH=csrc python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream/mine",
 		"GOWORK="+module+"/go.work", "GOFLAGS=-mod=vendor -buildvcs=auto -ldflags=-w",
 		"GIT_TEST_ASSUME_DIFFERENT_OWNER=1")) // git rejects a checkout that belongs to another user
-	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {
-		t.Fatalf("got %v, want exit status 1 and a red badge", r)
+	if r.code != 1 {
+		t.Fatalf("got %v, want exit status 1", r)
 	}
-	summary, page := contents(t, dir+"/summary"), contents(t, dir+"/reports/report.md")
+	summary, page := contents(t, dir+"/summary"), contents(t, dir+"/reports/report.html")
 	for _, want := range []string{"contract@mine", "no-such.*no such peer"} {
 		if !regexp.MustCompile(want).MatchString(summary) {
 			t.Errorf("%s is not in the summary\n%s", want, summary)
 		}
 	}
-	for _, want := range []string{`csrc \| c \|`, `python \| python \|`, `xsys \|`, `mine \| python \|`} {
-		if !regexp.MustCompile(want).MatchString(page) {
-			t.Errorf("%s is not in report.md\n%s", want, page)
+	for _, want := range []string{"<th>csrc<td>c<td>", "<th>python<td>python<td>", "<th>xsys<td>go<td>", "<th>mine<td>python<td>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is not in report.html\n%s", want, page)
 		}
 	}
 }
@@ -247,9 +242,6 @@ func TestActionCancelled(t *testing.T) {
 	}
 	if got := contents(t, dir+"/summary"); !strings.Contains(got, " cases: terminated.\n") {
 		t.Errorf("the summary is %q", got)
-	}
-	if got := contents(t, dir+"/reports/badge.json"); !strings.Contains(got, `"message":"cut short"`) {
-		t.Errorf("the badge is %s", got)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestExpectUnmatched(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		code int
-	}{{nil, 1}, {[]string{"--shard", "1/1"}, 1}, {[]string{"--shard", "2/2"}, 0}, {[]string{"--run", "basics"}, 0}} {
+	}{{nil, 1}, {[]string{"--run", "basics"}, 0}} {
 		r := run(c.args...)
 		if failure := strings.Contains(contents(t, filepath.Join(folder, "r.xml")), "<failure"); r.code != c.code || !strings.Contains(r.stdout, line) || failure != (c.code == 1) {
 			t.Errorf("%v: got %v, a failure in JUnit: %v; want exit status %d and %s", c.args, r, failure, c.code, line)
@@ -112,7 +112,7 @@ func TestExpectWithInvalidReport(t *testing.T) {
 	last := filepath.Join(t.TempDir(), "last.txt")
 	file := filepath.Join(t.TempDir(), "r.json")
 	runs(t, result{stdout: "…"}, "interop", "run", "--run", "basics/pass-one-fd/stream/runner/net", "--report", file)
-	const partial = "scm: the report is not of a whole run, probably because of --run, --skip, --shard, --few-pairs or --fail-fast: … was not run\n"
+	const partial = "scm: the report is not of a whole run, probably because of --run, --skip, --few-pairs or --fail-fast: … was not run\n"
 	for _, args := range [][]string{nil, {"--expect=none"}, {"--expect", last, "--update"}} {
 		runs(t, result{2, "", partial}, append([]string{"interop", "expect", file}, args...)...)
 	}

@@ -131,7 +131,6 @@ func TestExitCodes(t *testing.T) {
 			"Of 1 case, 1 failed as expected.\n", ""},
 		{"no built-in list", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--expect=none", "--expect", "none"), 1, "Of 1 case, 1 did not end as expected.\n", ""},
 		{"an empty file of expectations", with("--expect", ""), 0, "3 passed", ""},
-		{"--shard twice: the last one counts", with("--shard", "3/2", "--shard", "1/1"), 0, "3 passed", ""},
 
 		{"a bad pattern", run("--run", "a//b"), 2, "", "scm: pattern \"a//b\": an empty part\n"},
 		{"patterns of a file", run("--builtin=false", "--run", "@"+write(t, "# Two types.\n\nbasics/pass-one-fd/stream\n  basics/pass-one-fd/dgram\n")), 0,
@@ -143,10 +142,9 @@ func TestExitCodes(t *testing.T) {
 		{"nothing matches", with("--run", "basics/nothing"), 2, "", "scm: pattern \"basics/nothing\" matches no case: no scenario matches \"nothing\"\n"},
 		{"an argument", run("now"), 2, "", "scm: unexpected argument \"now\": to select cases, use --run; to add a peer, use --peer\nusage: …"},
 		{"a timeout of 0", run("--timeout", "0s"), 2, "", "scm: --timeout and --jobs must be greater than 0\n"},
-		{"a shard that does not exist", run("--shard", "3/2"), 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
 		{"a negative number of retries", run("--retry", "-1"), 2, "", "scm: --retry must not be negative\n"},
 		{"a report of unknown format", run("--report", "report.pdf"), 2, "",
-			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .md .txt .xml\n"},
+			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .txt .xml\n"},
 		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: no scenario in /nonexistent: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 		{"a peer named kernel", run("--peer", "kernel=y"), 2, "", "scm: the peer name \"kernel\" is reserved: choose another name\n"},
 		{"a peer named runner, in a list", run("--peers", write(t, `[{"name":"runner","command":["y"]}]`)), 2, "", "scm: …: the peer name \"runner\" is reserved: choose another name\n"},
@@ -188,9 +186,9 @@ func TestExitCodes(t *testing.T) {
 		{"only the control", run("--builtin=false", "--run", "basics/pass-one-fd/*/runner/runner", "--peer", "fake="+fake), 0, "Of 3 cases, 3 passed.\n", ""},
 		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 3, "\nx: no case has a verdict; ", "scm: nothing ran\n"},
 		{"one of two peers that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram"), "--peer", "fake="+fake), 0, "\nx: no case has a verdict; ", ""},
-		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "\nx: no case has a verdict; ",
+		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--run", "**", "--builtin=false", "--peer", dumb("stream")), 3, "\nx: no case has a verdict; ",
 			"scm: peer x: none of its cases has a verdict\n"},
-		{"a part of a run, with a peer that supports no case with a descriptor", whole("--shard", "1/1", "--peer", dumb("stream,dgram,seqpacket payload="+strings.Repeat("21", 17))), 3,
+		{"a part of a run, with a peer that supports no case with a descriptor", whole("--peer", dumb("stream,dgram,seqpacket payload="+strings.Repeat("21", 17))), 3,
 			" its payload is 2121",
 			"scm: peer x: no case that it supports passes a descriptor\n"},
 		{"a part of a run without descriptors", run("--builtin=false", "--run", "death/plain-send-after-close/stream", "--peer", "fake="+fake), 0,
@@ -231,7 +229,7 @@ func TestExitCodes(t *testing.T) {
 func TestReports(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	args := runFew("--json", "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--report", filepath.Join(write(t, ""), "no-folder.json"))
-	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt"} {
+	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.html", "r.txt"} {
 		args = append(args, "--report", filepath.Join(dir, name))
 	}
 	r := command(t, args...)
@@ -262,8 +260,7 @@ func TestReports(t *testing.T) {
 	if err := xml.Unmarshal([]byte(text("r.xml")), &junit); err != nil || junit.Failures != 6 {
 		t.Errorf("r.xml: got %+v, %v; want 6 failures", junit, err)
 	}
-	if text("r.json") != r.stdout || !strings.Contains(text("r.txt"), "fail: ") || !strings.Contains(text("r.md"), "**not as expected**") ||
-		!strings.Contains(text("r.html"), "<!DOCTYPE html>") {
+	if text("r.json") != r.stdout || !strings.Contains(text("r.txt"), "fail: ") || !strings.Contains(text("r.html"), "<!DOCTYPE html>") {
 		t.Error("a report has the wrong content")
 	}
 }
@@ -272,14 +269,13 @@ func TestReports(t *testing.T) {
 // mistaken for that of a passing run.
 func TestReportsWithoutCases(t *testing.T) {
 	dir := t.TempDir()
-	good, none := filepath.Join(dir, "good.json"), filepath.Join(dir, "r.json")
+	none := filepath.Join(dir, "r.json")
 	var args []string
-	for _, ext := range []string{".json", ".jsonl", ".xml", ".md", ".html", ".txt"} {
+	for _, ext := range []string{".json", ".jsonl", ".xml", ".html", ".txt"} {
 		args = append(args, "--report", filepath.Join(dir, "r"+ext))
 	}
-	runs(t, result{0, "…", ""}, runFew("--report", good)...)
 	runs(t, result{0, "…", ""}, runFew(args...)...)
-	runs(t, result{2, "", "…"}, runFew(append(args, "--shard", "3/2")...)...)
+	runs(t, result{2, "", "…"}, runFew(append(args, "--run", "a//b")...)...)
 	if r, err := report.Read(none); err != nil || r.Totals.Pass == 0 {
 		t.Fatalf("wrong usage changed the report: %+v, %v", r, err)
 	}
@@ -287,7 +283,7 @@ func TestReportsWithoutCases(t *testing.T) {
 	runs(t, result{4, "…\"error\": \"peer bad: …", "…"}, runFew("--json", "--peer", "bad=false")...)
 	const why = "peer bad: the peer ended: exit status 1"
 	for ext, want := range map[string]string{
-		".json": `"error": "` + why, ".jsonl": `"error":"` + why, ".xml": `<error message="did not run: ` + why, ".md": "**did not run: " + why,
+		".json": `"error": "` + why, ".jsonl": `"error":"` + why, ".xml": `<error message="did not run: ` + why,
 		".html": "<h1>scm interop: did not run: " + why, ".txt": "\ndid not run: " + why,
 	} {
 		if text := contents(t, filepath.Join(dir, "r"+ext)); !strings.Contains(text, want) || strings.Contains(text, "basics/") {
@@ -296,8 +292,6 @@ func TestReportsWithoutCases(t *testing.T) {
 	}
 	for _, file := range []string{none, none + "l"} {
 		refused := result{2, "", "scm: " + file + ": the run ended before its first case: " + why + "\n"}
-		runs(t, refused, "interop", "compare", good, file)
-		runs(t, refused, "interop", "compare", file, good)
 		runs(t, refused, "interop", "expect", "--update", "--expect", filepath.Join(dir, "list"), file)
 		runs(t, result{0, "## scm interop: **did not run: " + why + "**\n…", ""}, "interop", "summary", file)
 		runs(t, result{0, "::error title=scm interop::did not run: " + why + "\n", ""}, "interop", "summary", "--annotations", file)
@@ -350,15 +344,6 @@ func TestList(t *testing.T) {
 		t.Errorf("list --scenarios --json: got %+v, %v; want pass-one-fd first, with its hash", list, err)
 	}
 
-	// Each case is in exactly one part.
-	var parts []string
-	for _, part := range []string{"1/2", "2/2"} {
-		parts = append(parts, strings.Fields(command(t, append(args, "--shard", part)...).stdout)...)
-	}
-	slices.Sort(want)
-	if slices.Sort(parts); !slices.Equal(parts, want) {
-		t.Errorf("the parts have %q, want %q", parts, want)
-	}
 }
 
 // Replay runs one case again, and prints the commands to type into each peer.
@@ -410,30 +395,6 @@ func TestReplay(t *testing.T) {
 	} {
 		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {
 			t.Errorf("%s: got %+v", arg, r)
-		}
-	}
-}
-
-// compare reports which cases are worse, better or different.
-func TestCompare(t *testing.T) {
-	dir, fake := t.TempDir(), program(t, "faulty")
-	good, again, bad := filepath.Join(dir, "good.json"), filepath.Join(dir, "again.json"), filepath.Join(dir, "bad.jsonl")
-	for file, peer := range map[string]string{good: fake, again: fake, bad: fake + " --fault cloexec"} {
-		command(t, runFew("--peer", "fake="+peer, "--report", file)...)
-	}
-	for _, c := range []struct {
-		args []string
-		code int
-		want string // a part of the output
-	}{
-		{[]string{"--exact", good, again}, 0, "12 the same, 0 worse, 0 better, 0 other, 0 new\n"},
-		{[]string{good, bad}, 1, "worse: pass, then fail cloexec@fake: "},
-		{[]string{bad, good}, 0, "better: fail cloexec@fake, then pass: "},
-		{[]string{"--exact", bad, good}, 1, "better: "},
-		{[]string{good, "/nonexistent"}, 2, "scm: open /nonexistent: no such file or directory\n"},
-	} {
-		if r := command(t, append([]string{"interop", "compare"}, c.args...)...); r.code != c.code || !strings.Contains(r.text(), c.want) {
-			t.Errorf("%v: got %+v", c.args, r)
 		}
 	}
 }

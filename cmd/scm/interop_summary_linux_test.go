@@ -2,7 +2,6 @@ package main
 
 import (
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -29,28 +28,6 @@ func TestSummary(t *testing.T) {
 		"a received descriptor is not close-on-exec (for example …)\n"
 	runs(t, result{stdout: leak}, "interop", "summary", "--annotations", file)
 	runs(t, result{2, "", "…"}, "interop", "summary", "/nonexistent")
-}
-
-// The summary of all shards equals that of the whole run, and the summary of some names the missing ones.
-func TestSummaryOfShards(t *testing.T) {
-	dir := t.TempDir()
-	var files []string
-	for _, shard := range []string{"", "1/3", "2/3", "3/3"} {
-		file := filepath.Join(dir, strings.ReplaceAll(shard, "/", "of")+"r.json")
-		command(t, runFew("--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--shard", shard, "--report", file)...)
-		files = append(files, file)
-	}
-	verdict := regexp.MustCompile("(?s)[0-9]+ cases of `fake` have a verdict: [^.]* not as expected\\..* no verdict in [0-9]+ of its 701 cases: [^.]*\\.")
-	started := regexp.MustCompile(`[0-9.]+ s, started [^.]*`) // and how long it took
-	whole, sum := command(t, "interop", "summary", files[0]), command(t, append([]string{"interop", "summary"}, files[1:]...)...)
-	of := func(r result) string { return started.ReplaceAllString(verdict.FindString(r.stdout), "") }
-	if want := of(whole); sum.code != 0 || want == "" || of(sum) != want {
-		t.Errorf("got %v, want %s", sum, want)
-	}
-	const missing = "## scm interop: **not as expected, missing shards: 2/3**\n…"
-	runs(t, result{0, missing, ""}, "interop", "summary", files[3], files[1])
-	runs(t, result{0, "…\nfake: of 3 cases, 1 passed, 2 did not end as expected; no verdict in … of its 701 cases: in other shards (…), not selected (…).\n…", ""}, "interop", "summary", files[2])
-	runs(t, result{2, "", "scm: " + files[0] + ": not a report of a shard, and only those can be added\n"}, "interop", "summary", files[1], files[0])
 }
 
 // If a required peer has no verdict, the run is not as expected, even if the report is read from a file.

@@ -24,7 +24,7 @@ func TestNotAskedInEveryFormat(t *testing.T) {
 		{Name: "basics/pass/stream/x/x", Verdict: scenario.Expected},
 		{Name: "basics/pass/stream/y/x", Verdict: scenario.Unsupported, Why: "x: answered unsupported", Obstacle: refused},
 	}})
-	r.CountAsked(plan, scenario.Obstacles(plan[:4], scenario.Shard{}, r.Cases, scenario.ReasonCut))
+	r.CountAsked(plan, scenario.Obstacles(plan[:4], r.Cases, scenario.ReasonCut))
 	const want = "x: of 2 cases, 1 passed, 1 failed as expected; no verdict in 8 of its 10 cases: not selected (6), unsupported although it claims iov (1), the run was cut short (1)."
 	for name, text := range texts(t, r) {
 		if name != "Annotations" && !strings.Contains(strings.Join(strings.Fields(text), " "), want) {

@@ -36,7 +36,7 @@ func (r *Report) Console(w io.Writer) error {
 			out.printf("%s\n", matrix)
 		}
 	}
-	out.table(r.peerRows(display.Line), 2)
+	out.table(r.peerRows(), 2)
 	for _, group := range r.unused(nil) {
 		out.paragraph("not used: " + group)
 	}
@@ -163,7 +163,7 @@ func (r *Report) writeTable(out *text) {
 		out.printf("cases of %s that passed, by group and type of socket\n", strings.Join(added, ", "))
 		rows = r.groupRows()
 	} else {
-		for _, row := range r.peerRows(display.Line) {
+		for _, row := range r.peerRows() {
 			rows = append(rows, slices.Delete(row, 1, 3)) // language and version
 		}
 		rows[0] = []string{"peer", "passed", "expected", "unexpected", "unsupported", "not run", "time"}
@@ -200,16 +200,15 @@ func (r *Report) groupRows() [][]string {
 	return rows
 }
 
-// peerRows returns the table of the peers that took part. It applies escape to the language and
-// the version, because both are text from the peer.
-func (r *Report) peerRows(escape func(string) string) [][]string {
+// peerRows returns the table of the peers that took part.
+func (r *Report) peerRows() [][]string {
 	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run", "time"}}
 	for _, p := range r.usedPeers() {
 		t := p.Totals
 		if t == (Totals{}) {
 			continue // it has no case, as most with --run
 		}
-		row := []string{p.Name, escape(p.Lang), escape(p.Version)}
+		row := []string{p.Name, display.Line(p.Lang), display.Line(p.Version)}
 		row = appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
 		rows = append(rows, append(row, fmt.Sprintf("%.1f s", p.Seconds)))
 	}

@@ -30,7 +30,6 @@ var Formats = Writers[*Report]{
 	".json":   (*Report).JSON,
 	StreamExt: (*Report).writeStream,
 	".xml":    (*Report).JUnit,
-	".md":     (*Report).Markdown,
 	".html":   (*Report).HTML,
 	".txt":    (*Report).Console,
 }
@@ -302,9 +301,6 @@ func ReadPartial(file string) (r *Report, incomplete, err error) {
 func (r *Report) validateNames() error {
 	if kind := r.System.Kind; kind != "" && !slices.Contains(expected.Kinds, kind) {
 		return fmt.Errorf("invalid kind of kernel %+q", kind)
-	}
-	if _, err := scenario.ParseShard(r.Shard); r.Shard != "" && err != nil {
-		return fmt.Errorf("invalid shard: %w", err)
 	}
 	peers := slices.Clone(r.Given)
 	for _, p := range r.Peers {

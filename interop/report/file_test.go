@@ -142,8 +142,8 @@ func TestReadInvalid(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for want, files := range map[string][]string{
 		"":                  {"x.json", "x.jsonl", "folder/x.json"},
-		"are the same file": {"x.json", "y.md", "./folder/../x.json"},
-		"must end in one of .html .json .jsonl .md .txt .xml": {"x.json", "x.pdf"},
+		"are the same file": {"x.json", "y.xml", "./folder/../x.json"},
+		"must end in one of .html .json .jsonl .txt .xml": {"x.json", "x.pdf"},
 	} {
 		if err := Formats.Validate(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", files, err, want)

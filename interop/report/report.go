@@ -1,5 +1,5 @@
 // Package report presents the outcome of an interop run on the console, and writes it to
-// files as JSON, JUnit XML, Markdown or HTML.
+// files as JSON, JUnit XML or HTML.
 package report
 
 import (
@@ -37,13 +37,11 @@ type Report struct {
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 	StrictKernel bool     `json:"strict_kernel,omitempty"`
 
-	Shard   string `json:"shard,omitempty"`    // I/N, the part of the cases
-	LeftOut int    `json:"left_out,omitempty"` // number of cases that --run, --skip, --shard and --few-pairs left out
+	LeftOut int `json:"left_out,omitempty"` // number of cases that --run, --skip and --few-pairs left out
 
-	// Unmatched contains an error for each expected failure that applies to no case. It fails the run, unless Part is set:
-	// other parts of the run, such as the first shard, fail then.
+	// Unmatched contains an error for each expected failure that applies to no case. It fails the run, unless Part is set.
 	Unmatched []string `json:"unmatched,omitempty"`
-	Part      bool     `json:"part,omitempty"` // there was a --run, a --skip or a shard other than the first
+	Part      bool     `json:"part,omitempty"` // there was a --run or a --skip
 
 	// Given contains the peers of --peer, which the run is about. It has only the cases in which they take part, and those
 	// of the runner with itself. If it is empty, the run is about all peers.
@@ -59,10 +57,6 @@ type Report struct {
 	// Replay is the command that runs a case again. The name of the case must be appended to it. JSON reports do not
 	// contain it.
 	Replay string `json:"-"`
-
-	// Of a sum of shards: the commands like Replay, by case, and the errors.
-	replays     map[string]string
-	shardErrors []string
 
 	// Selected says that the user selected cases. Brief does not list the peers that were not used then.
 	Selected bool `json:"-"`
@@ -172,8 +166,7 @@ func (r *Report) UntestedPeers() (list []error) {
 	return list
 }
 
-// Headline returns "as expected" if the exit status of the run is 0, and then names the shard if there are others.
-// Otherwise it summarizes the problems.
+// Headline returns "as expected" if the exit status of the run is 0. Otherwise it summarizes the problems.
 func (r *Report) Headline() string {
 	var parts []string
 	if r.Unexpected() > 0 {
@@ -188,24 +181,19 @@ func (r *Report) Headline() string {
 	if parts = append(parts, r.runErrors("cut short")...); len(parts) > 0 {
 		return strings.Join(parts, ", ")
 	}
-	if r.Shard != "" && r.Shard != "1/1" {
-		return asExpected + ", shard " + r.Shard + " only"
-	}
 	return asExpected
 }
 
 const asExpected = "as expected"
 
 // runErrors returns the errors of the run that do not belong to a case. If it was cut short, this text is the only one,
-// because peers may have had no turn. So it is if shards are missing.
+// because peers may have had no turn.
 func (r *Report) runErrors(cut string) (list []string) {
 	switch {
 	case r.Error != "":
 		return []string{"did not run: " + r.Error}
 	case r.Cut != "":
 		return []string{cut}
-	case len(r.shardErrors) > 0:
-		return r.shardErrors
 	}
 	for _, err := range r.UntestedPeers() {
 		list = append(list, err.Error())

@@ -93,7 +93,7 @@ func texts(t *testing.T, r *Report) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for name, write := range map[string]func(io.Writer) error{
-		"Console": r.Console, "Brief": r.Brief, "Markdown": r.Markdown, "HTML": r.HTML, "JUnit": r.JUnit,
+		"Console": r.Console, "Brief": r.Brief, "HTML": r.HTML, "JUnit": r.JUnit,
 		"Summary":     func(w io.Writer) error { return r.Summary(w, "") },
 		"Annotations": func(w io.Writer) error { return r.Annotations(w, "") },
 	} {
@@ -128,7 +128,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Text from a peer cannot end the script of the page or a code block of the summary, and a CI server does not obey it.
+// Text from a peer cannot end the script of the page, and a CI server does not obey it.
 func TestFormatsWithHostileText(t *testing.T) {
 	const hostile = "##[error]forged\n::error::forged </script> ``` <b>|[a](b)"
 	r := &Report{
@@ -153,9 +153,6 @@ func TestFormatsWithHostileText(t *testing.T) {
 	}
 	if n := strings.Count(reports[".html"], "</script>"); n != 1 {
 		t.Errorf("%d ends of a script, want 1", n)
-	}
-	if text := reports[".md"]; strings.Count(text, "```") != 2 || strings.Contains(text[strings.Index(text, "| peer |"):], "<b>") {
-		t.Error(text)
 	}
 }
 
@@ -211,16 +208,13 @@ func TestKernelPasses(t *testing.T) {
 		t.Errorf("got %v, %q", r.StrictKernel, r.KernelPasses)
 	}
 	shown := append(kernel[:maxLines:maxLines], "… and 2 more")
-	for _, ext := range []string{".txt", ".md", ".html"} {
+	for _, ext := range []string{".txt", ".html"} {
 		var b strings.Builder
 		if err := Formats[ext](r, &b); err != nil {
 			t.Fatalf("%s: %v", ext, err)
 		}
 		at := 0
 		for _, line := range shown {
-			if ext == ".md" {
-				line = escapeMarkdown(line)
-			}
 			if ext == ".html" {
 				line = strings.ReplaceAll(line, "<", "&lt;")
 			}
@@ -267,8 +261,6 @@ func TestHeadline(t *testing.T) {
 		text     string // in the report for a terminal
 	}{
 		{Report{Totals: pass}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
-		{Report{Totals: pass, Shard: "1/1"}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
-		{Report{Totals: pass, Shard: "1/3"}, "as expected, shard 1/3 only", false, "\nOf 1 case, 1 passed.\n"},
 		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false, "\nOf 1 case, 1 failed as expected. Unsupported: 1.\n"},
 		{Report{Totals: Totals{Pass: 1, Expected: 2, Fail: 3, Flaky: 1, NotRun: 1, Unsupported: 1}, Kernel: Totals{Pass: 2, NotRun: 1, Unsupported: 2}}, "not as expected, 2 not run", false,
 			"\nOf 9 cases, 3 passed, 2 failed as expected, 4 did not end as expected.\n  Unsupported: 3. 2 cases could not be run.\n"},
@@ -290,7 +282,7 @@ func TestHeadline(t *testing.T) {
 		}
 		got := texts(t, &c.r)
 		for format, want := range map[string]string{
-			"Markdown": "## scm interop: " + mark + c.want + mark + "\n", "Console": c.text, "HTML": "<h1>scm interop: " + c.want + "</h1>",
+			"Summary": "## scm interop: " + mark + c.want + mark + "\n", "Console": c.text, "HTML": "<h1>scm interop: " + c.want + "</h1>",
 		} {
 			accused := c.r.Cut != "" && (strings.Contains(got[format], "peer z") || strings.Contains(got[format], "\nz: "))
 			if !strings.Contains(got[format], want) || accused {
@@ -314,41 +306,6 @@ func (f *full) Write(p []byte) (int, error) {
 	}
 	f.space -= len(p)
 	return len(p), nil
-}
-
-// A summary shows some of the failures, and never exceeds the size that GitHub accepts.
-func TestMarkdownIsBounded(t *testing.T) {
-	for _, c := range []struct{ cases, lines, longLine, peers, shown int }{
-		{200, 400, 10, 0, maxFailures},
-		{60, 200, 1 << 10, 0, 5},
-		{2, 10_000, 1 << 10, 5000, 1},
-	} {
-		r := small(t)
-		failed := r.Cases[4]
-		failed.Transcript = slices.Repeat([]string{"A< ok " + strings.Repeat("\u20ac", c.longLine/3)}, c.lines)
-		r.Cases = slices.Repeat([]scenario.Result{failed}, c.cases)
-		for i := range c.peers {
-			r.Peers = append(r.Peers, Peer{Name: fmt.Sprint("gone", i), NotRun: strings.Repeat("<", 100)})
-		}
-		var b strings.Builder
-		if err := r.Markdown(&b); err != nil {
-			t.Fatalf("%+v: %v", c, err)
-		}
-		text := b.String()
-		shown := strings.Count(text, "<details>")
-		ends, marks := strings.Count(text, "</details>"), strings.Count(text, "```")
-		valid := len(text) < 1<<20 && utf8.ValidString(text)
-		if !valid || shown != c.shown || ends != shown || marks != 2*shown {
-			t.Errorf("%+v: got %d bytes, %d cases, %d ends of them and %d code marks",
-				c, len(text), shown, ends, marks)
-		}
-		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-shown); !strings.Contains(text, want) || !strings.Contains(text, "\n| peer | language |") {
-			t.Errorf("%+v: no %q, or no peers", c, want)
-		}
-		if traces := strings.Count(text, "7 sendmsg(3) = 1"); traces > maxTraces {
-			t.Errorf("%+v: %d with recorded calls", c, traces)
-		}
-	}
 }
 
 // Brief begins with the most frequent causes. It never exceeds 120 lines.

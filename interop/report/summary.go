@@ -44,10 +44,10 @@ func (r *Report) Summary(w io.Writer, page string) error {
 		b.printf("\n")
 		b.writeSummaryCauses(list)
 	}
-	if len(list) > 0 && r.Replay+r.replays[list[0].Example.Name] != "" {
+	if len(list) > 0 && r.Replay != "" {
 		b.printf("\nTo run an example again:\n\n```sh\n")
 		for _, name := range exampleNames(list) {
-			b.printf("%s\n", strings.ReplaceAll(r.replay(name), "```", "~~~"))
+			b.printf("%s\n", strings.ReplaceAll(display.Line(r.Replay+name), "```", "~~~"))
 		}
 		b.printf("```\n")
 	}
@@ -84,11 +84,7 @@ func (r *Report) partLine() string {
 	case r.LeftOut == 0:
 		return ""
 	}
-	what := "a part of the run"
-	if r.Shard != "" {
-		what = "shard " + r.Shard
-	}
-	return fmt.Sprintf("\nThis was %s: --run, --skip, --shard or --few-pairs left out %s.\n", what, display.Plural(r.LeftOut, "case"))
+	return fmt.Sprintf("\nThis was a part of the run: --run, --skip or --few-pairs left out %s.\n", display.Plural(r.LeftOut, "case"))
 }
 
 // exampleNames returns the names of the first examples, each once.

@@ -49,7 +49,7 @@ func (r *Report) lineLists() (lists []lineList) {
 	if len(r.Unmatched) > 0 {
 		title := unmatchedTitle + ` ("scm interop expect --update" removes them`
 		if r.Part {
-			title += "; in the first shard, or without --run and --skip, the run fails"
+			title += "; without --run and --skip, the run fails"
 		}
 		title += ")"
 		lists = append(lists, lineList{title, r.Unmatched})

@@ -19,7 +19,6 @@ const (
 	ReasonRunner  Reason = "runner"  // the runner fails it with itself
 	ReasonHangs   Reason = "hangs"   // not run, because earlier cases hung
 	ReasonCut     Reason = "cut"     // the run ended before it
-	ReasonShard   Reason = "shard"   // it is in another part of the run
 	ReasonFilter  Reason = "filter"  // it was not selected
 	ReasonNotRun  Reason = "not run" // the runner could not run it
 )
@@ -33,7 +32,6 @@ var reasonTexts = map[Reason]string{
 	ReasonRunner:  "the runner itself fails them",
 	ReasonHangs:   "not run after hangs",
 	ReasonCut:     "the run was cut short",
-	ReasonShard:   "in other shards",
 	ReasonFilter:  "not selected",
 	ReasonNotRun:  "could not be run",
 }
@@ -79,7 +77,7 @@ func CountAsked(peer string, cases []Case, obstacle func(Case) Obstacle) (a Aske
 			partners = c.UnsupportedBy(role.Other())
 		}
 		switch {
-		case slices.Contains([]Reason{ReasonShard, ReasonFilter, ReasonCut}, o.Reason): // it has no result
+		case slices.Contains([]Reason{ReasonFilter, ReasonCut}, o.Reason): // it has no result
 		case own != "":
 			o = Obstacle{Reason: ReasonHello, Detail: strings.TrimPrefix(own, peer+": ")}
 		case partners != "", o.Peer != "" && o.Peer != peer:
@@ -105,22 +103,6 @@ func (a *Asked) Count(n NotAsked) {
 	slices.SortFunc(a.NotAsked, func(a, b NotAsked) int {
 		return cmp.Or(cmp.Compare(b.Cases, a.Cases), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail))
 	})
-}
-
-// Add returns the sum of the counts of two shards of a run.
-func (a Asked) Add(b Asked) (sum Asked) {
-	sum.Cases = max(a.Cases, b.Cases)
-	left := sum.Cases
-	for _, n := range slices.Concat([]NotAsked{{Cases: a.Verdicts + b.Verdicts}}, a.NotAsked, b.NotAsked) {
-		if n.Reason != ReasonShard {
-			sum.Count(n)
-			left -= n.Cases
-		}
-	}
-	if left > 0 {
-		sum.Count(NotAsked{Reason: ReasonShard, Cases: left})
-	}
-	return sum
 }
 
 // String reports how many cases have no verdict, and why, or returns "" if all of them have one. These include cases in
@@ -151,9 +133,9 @@ func (a Asked) Reasons() string {
 	return strings.Join(list, ", ")
 }
 
-// Obstacles returns a function for CountAsked, after a run of the selected cases in this shard. The Reason of cases
-// without a result is missing.
-func Obstacles(selected []Case, shard Shard, results []Result, missing Reason) func(Case) Obstacle {
+// Obstacles returns a function for CountAsked, after a run of the selected cases. The Reason of cases without a
+// result is missing.
+func Obstacles(selected []Case, results []Result, missing Reason) func(Case) Obstacle {
 	is := map[string]Obstacle{}
 	for _, c := range selected {
 		is[c.Name()] = Obstacle{Reason: missing}
@@ -171,13 +153,9 @@ func Obstacles(selected []Case, shard Shard, results []Result, missing Reason) f
 		is[r.Name] = o
 	}
 	return func(c Case) Obstacle {
-		o, ok := is[c.Name()]
-		switch {
-		case !shard.has(c):
-			return Obstacle{Reason: ReasonShard}
-		case !ok:
-			return Obstacle{Reason: ReasonFilter}
+		if o, ok := is[c.Name()]; ok {
+			return o
 		}
-		return o
+		return Obstacle{Reason: ReasonFilter}
 	}
 }

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"reflect"
 	"slices"
 	"testing"
 
@@ -39,8 +38,7 @@ func TestAskedByHello(t *testing.T) {
 	}
 }
 
-// Each case counts once, for what became of it in the run, and all numbers add up to the number of cases. So do those
-// of all shards together.
+// Each case counts once, for what became of it in the run, and all numbers add up to the number of cases.
 func TestAskedAddsUp(t *testing.T) {
 	can := contract.Hello{Can: []string{"stream", "dgram"}}
 	plan := askedPlan(t, can, can)
@@ -61,34 +59,19 @@ func TestAskedAddsUp(t *testing.T) {
 		r.Name = selected[i].Name()
 		results = append(results, r)
 	}
-	whole := CountAsked("x", plan, Obstacles(selected, Shard{}, results, ReasonCut))
+	whole := CountAsked("x", plan, Obstacles(selected, results, ReasonCut))
 	const want = "no verdict in 10 of its 11 cases: the run was cut short (3), not selected (2), unsupported (1), " +
 		"unsupported although it claims flags and iov (1), could not be run (1), " +
 		"not supported by its partner (1), not supported by this system (1)"
 	if whole.String() != want {
 		t.Errorf("got  %s\nwant %s", whole, want)
 	}
-	var sum Asked
-	for i := range 4 {
-		shard := Shard{i + 1, 4}
-		var part []Result
-		for _, c := range shard.Apply(selected) {
-			part = append(part, slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Name != c.Name() })...)
-		}
-		one := CountAsked("x", plan, Obstacles(shard.Apply(selected), shard, part, ReasonCut))
-		sum = sum.Add(one)
-		for _, a := range []Asked{one, sum} {
-			added := a.Verdicts
-			for _, n := range a.NotAsked {
-				added += n.Cases
-			}
-			if added != a.Cases || a.Cases != whole.Cases {
-				t.Errorf("shard %d: the numbers of %+v add up to %d, not %d", i+1, a, added, whole.Cases)
-			}
-		}
+	added := whole.Verdicts
+	for _, n := range whole.NotAsked {
+		added += n.Cases
 	}
-	if !reflect.DeepEqual(sum, whole) {
-		t.Errorf("all shards: got  %s\nwant %s", sum, whole)
+	if added != whole.Cases {
+		t.Errorf("the numbers of %+v add up to %d", whole, added)
 	}
 }
 
@@ -117,7 +100,7 @@ func TestAskedOfCutRun(t *testing.T) {
 			}
 			results = append(results, r)
 		}
-		asked := CountAsked("x", plan, Obstacles(plan, Shard{}, results, ReasonCut))
+		asked := CountAsked("x", plan, Obstacles(plan, results, ReasonCut))
 		for _, n := range asked.NotAsked {
 			if n.Reason == ReasonCut {
 				cut -= n.Cases

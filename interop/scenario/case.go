@@ -1,4 +1,4 @@
-// Package scenario parses transcripts. It also provides patterns, plans, shards, results and
+// Package scenario parses transcripts. It also provides patterns, plans, results and
 // expectations, but it does not run transcripts. It starts no processes and works on every system.
 package scenario
 

@@ -270,7 +270,7 @@ func (run ReportedRun) setCases(scenarios []*Scenario) error {
 		r := at[c.Name()]
 		switch {
 		case r == nil:
-			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --shard, --few-pairs or --fail-fast: %s was not run", c.Name())
+			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --few-pairs or --fail-fast: %s was not run", c.Name())
 		case r.Verdict == NotRun:
 			advice := ""
 			if peer := r.AskedNoMore; peer != "" {

@@ -3,11 +3,7 @@ package scenario
 import (
 	"cmp"
 	"fmt"
-	"hash/fnv"
-	"path"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/scm-rights/scm/interop/expected"
 )
@@ -137,50 +133,4 @@ func partsOf(cases []Case) (starts []expected.Start, peers []string) {
 		}
 	}
 	return starts, peers
-}
-
-// A Shard is one of the N parts into which a plan is split. The name of a case determines
-// its part, so the part does not change when other cases are added or removed.
-type Shard struct{ I, N int }
-
-// ParseShard parses I/N. For example, 1/3 is the first of three parts.
-func ParseShard(text string) (s Shard, err error) {
-	i, n, _ := strings.Cut(text, "/")
-	s.I, err = strconv.Atoi(i)
-	if err == nil {
-		s.N, err = strconv.Atoi(n)
-	}
-	if err != nil || s.I < 1 || s.I > s.N {
-		return s, fmt.Errorf("%q is not I/N, from 1/N to N/N", text)
-	}
-	return s, nil
-}
-
-// String returns I/N, or "" for the whole plan.
-func (s Shard) String() string {
-	if s.N == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d/%d", s.I, s.N)
-}
-
-// Apply returns the cases of this part. All cases with the same scenario, type of socket and
-// sender are in the same part, because the case in which the runner is the receiver helps to
-// find the peer at fault in the other cases.
-func (s Shard) Apply(cases []Case) (part []Case) {
-	if s.N == 0 {
-		return cases
-	}
-	for _, c := range cases {
-		if s.has(c) {
-			part = append(part, c)
-		}
-	}
-	return part
-}
-
-func (s Shard) has(c Case) bool {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash returns no error
-	return s.N == 0 || uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1)
 }

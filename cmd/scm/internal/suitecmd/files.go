@@ -21,45 +21,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func compareCommand() *cobra.Command {
-	exact := false
-	cmd := &cobra.Command{
-		Use:   "compare OLD NEW",
-		Short: "Compare a report with an older one",
-		Long: `Compare a JSON report with an older one, case by case. Print what has become worse, better
-or otherwise different, whether that was expected or not: each change once, with the number
-of its cases and an example. A case that failed before is worse if it now fails an
-additional check, or the same check at another peer.
-A case that is not in OLD is worse if it fails unexpectedly. Cases of OLD do not count if
-NEW is of a run with --peer, and they are of other peers, or if NEW has no kernel scenario,
-and they are of one.
-
-Exit status:
-  0  no case is worse; with --exact, no case differs
-  1  a case is worse; with --exact, a case differs
-  2  wrong usage, or a report cannot be read`,
-		Args: cli.ExactArgs("OLD", "NEW"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			old, err := report.Read(args[0])
-			if err != nil {
-				return err
-			}
-			new, err := report.Read(args[1])
-			if err != nil {
-				return err
-			}
-			c := report.Compare(old, new)
-			_ = c.Console(cmd.OutOrStdout()) // output keeps the error
-			if len(c.Worse) > 0 || exact && len(c.Better)+len(c.Other)+c.New > 0 {
-				return cli.Exit(cli.ExitFail, nil)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&exact, "exact", false, "fail if any case differs")
-	return cmd
-}
-
 var expectCommandHelp = `Compare a file of expected failures with the JSON report of a whole run. Print the lines
 to remove (-), because the failure no longer occurs, and the lines to add (+) for
 unexpected failures, each with an example case. To write the file after a run with
@@ -80,7 +41,7 @@ some partners or some runs showed a failure, the new reason begins with "flaky: 
 lines stay. So do lines about some releases of Linux, such as kernel<5.15, unless the run had
 --strict-kernel: they are printed with "=".
 
-The report must be of a run without --run, --skip, --shard, --few-pairs and --fail-fast that
+The report must be of a run without --run, --skip, --few-pairs and --fail-fast that
 ended normally. Lines about the kernel stay if no kernel scenario ran, and lines about peers
 that did not take part stay too.
 

@@ -40,7 +40,7 @@ runner with itself. To also run the other peers with each other, add --all-pairs
 ` + expectHelp + `
 
 The extension of a report selects its format: .json, .jsonl (written during the run), .xml
-(JUnit), .md, .html or .txt. Except after wrong usage, a run without cases reports why.
+(JUnit), .html or .txt. Except after wrong usage, a run without cases reports why.
 
 With --trace, scm runs each unexpected failure again under the recorder, and reports the
 system calls of both peers like "scm trace --raw", but with at most 64 bytes of each
@@ -52,7 +52,7 @@ other cases are not run. Expected failures do not count. The runner kills proces
 a peer leaves behind, unless they called setsid.
 Scenarios from --catalogue run with your rights, and may use the network.
 
-With --run, --skip or --shard, a peer without a verdict is an error only if no other has
+With --run or --skip, a peer without a verdict is an error only if no other has
 one, or if it supports none of the cases of a whole run. With --catalogue, it is not an
 error for a built-in peer. Without --catalogue, it is an error if a peer supports no case
 that passes a descriptor. With --peer, neither is an error for the other peers.
@@ -147,7 +147,6 @@ func (o *runOptions) runAndReport(ctx context.Context, cmd *cobra.Command, text 
 			return exit // wrong usage
 		}
 		r = report.Begin(cli.Version(), nil, &scenario.Expectations{})
-		r.Shard = o.cases.shard
 		r.End(scenario.RunResult{Broken: why})
 	}
 	r.Selected = len(o.cases.run) > 0
@@ -264,8 +263,8 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	}
 	r := report.Begin(cli.Version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Required, r.NotAsked, r.NoFiles, r.LeftOut = p.required, p.notAsked, p.noFiles, p.leftOut
-	r.Shard, r.Planned = p.shard.String(), len(p.cases)
-	r.Part = len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard.I > 1
+	r.Planned = len(p.cases)
+	r.Part = len(p.filter.Run)+len(p.filter.Skip) > 0
 	for _, err := range p.unmatched {
 		r.Unmatched = append(r.Unmatched, err.Error())
 	}
@@ -289,7 +288,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	result := interop.Run(ctx, p.cases, p.expect, options)
 	stopProgress()
 	r.End(result)
-	r.CountAsked(p.whole, scenario.Obstacles(p.cases, p.shard, r.Cases, scenario.ReasonCut))
+	r.CountAsked(p.whole, scenario.Obstacles(p.cases, r.Cases, scenario.ReasonCut))
 	if result.Left != nil {
 		cli.PrintError(result.Left)
 	}

@@ -59,7 +59,6 @@ type selection struct {
 	expect    []string // files, and "none"
 	run       []string
 	skip      []string
-	shard     string
 	fewPairs  bool
 	allPairs  bool
 	kernel    bool
@@ -79,7 +78,6 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers with \"few_pairs\" in --peers only with scm, the runner and themselves")
 	f.BoolVar(&s.allPairs, "all-pairs", false, "with --peer, also run the other peers with each other")
 	f.BoolVar(&s.kernel, "kernel", false, "also run kernel scenarios; the default if --catalogue has no others")
-	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
 // peerFlags adds the flags that select the peers.
@@ -114,7 +112,6 @@ type plan struct {
 	given     []string // the peers that the run is about; see scenario.Case.About
 	fewPairs  bool
 	kernel    bool // with the scenarios of the kernel
-	shard     scenario.Shard
 	cases     []scenario.Case
 
 	// See report.Report.
@@ -135,9 +132,6 @@ func (s *selection) newPlan() (*plan, error) {
 	}
 	if err == nil {
 		p.filter.Skip, err = readPatterns(s.skip)
-	}
-	if err == nil && s.shard != "" {
-		p.shard, err = scenario.ParseShard(s.shard)
 	}
 	if err == nil {
 		err = s.readScenarios(p)
@@ -418,7 +412,6 @@ func (p *plan) selectCases() (err error) {
 				pattern, strings.Join(p.given, ", "))
 		}
 	}
-	p.cases = p.shard.Apply(p.cases)
 	p.leftOut = len(whole) - len(p.cases)
 	whole = slices.DeleteFunc(whole, spare)
 
@@ -436,7 +429,7 @@ func (p *plan) selectCases() (err error) {
 			passing[name] = passing[name] || supports && c.Scenario.PassesFiles()
 		}
 	}
-	partial := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
+	partial := len(p.filter.Run)+len(p.filter.Skip) > 0
 	p.required, p.notAsked, p.noFiles = map[string]bool{}, map[string]string{}, nil
 	for _, peer := range p.peers {
 		if len(p.given) > 0 && !slices.Contains(p.given, peer.Name) {

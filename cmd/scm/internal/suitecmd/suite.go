@@ -15,7 +15,7 @@ func Command() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(linuxCommands()...)
-	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), newPeerCommand(), checkCatalogueCommand())
+	cmd.AddCommand(expectCommand(), listCommand(), showCommand(), copyCommand(), newPeerCommand(), checkCatalogueCommand())
 	return cmd
 }
 

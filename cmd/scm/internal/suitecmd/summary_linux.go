@@ -13,8 +13,8 @@ func summaryCommand() *cobra.Command {
 	var s selection
 	annotations := false
 	cmd := &cobra.Command{
-		Use:   "summary REPORT…",
-		Short: "Summarize a report, or those of the shards of a run, in at most 40 lines",
+		Use:   "summary REPORT",
+		Short: "Summarize a report, in at most 40 lines",
 		Long: `Summarize a JSON report as Markdown, in at most 40 lines: the verdict of the run, the
 causes of the cases that did not end as expected, and commands that run examples again. Use
 it as the summary of a CI job, or as a comment on a merge request.
@@ -23,35 +23,20 @@ With --annotations, print up to ten workflow commands instead. GitHub shows each
 an annotation of the run. If an expected failure no longer occurs, the annotation is at its
 line in the file of expected failures.
 
-Several reports are those of the shards of one run, which summary adds. It says which shards
-are missing.
-
 Pass the --catalogue and --expect flags of the run too. They become part of the commands
 that run examples again.`,
-		Args: cli.NeedArgs("REPORT"),
+		Args: cli.ExactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var list []*report.Report
-			for _, file := range args {
-				r, incomplete, err := report.ReadPartial(file)
-				if err := cmp.Or(err, incomplete); err != nil {
-					return err
-				}
-				r.Replay = s.replayPrefix([]string{file}, r.StrictKernel)
-				list = append(list, r)
+			r, incomplete, err := report.ReadPartial(args[0])
+			if err := cmp.Or(err, incomplete); err != nil {
+				return err
 			}
-			r, page := list[0], report.PageOf(args[0])
-			if len(list) > 1 {
-				var err error
-				if r, err = report.AddShards(args, list); err != nil {
-					return err
-				}
-				page = ""
-			}
+			r.Replay = s.replayPrefix(args, r.StrictKernel)
 			if annotations { // output keeps the error, here and below
 				_ = r.Annotations(cmd.OutOrStdout(), os.Getenv("GITHUB_WORKSPACE"))
 				return nil
 			}
-			_ = r.Summary(cmd.OutOrStdout(), page)
+			_ = r.Summary(cmd.OutOrStdout(), report.PageOf(args[0]))
 			return nil
 		},
 	}
