@@ -13,7 +13,8 @@ CI ?=
 ARCH ?=
 GO ?= go
 # In recipes, it is a variable of the shell, because the path may contain a space or a quote.
-export ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+up := $(dir $(lastword $(MAKEFILE_LIST)))..
+export ROOT := $(abspath $(up))
 GOTEST ?= $(GO) test
 JUNIT ?=
 SLOW ?=
@@ -23,7 +24,7 @@ AS_USER ?=
 LIBRARY = . ./interoptest $(filter-out ./cmd% ./csrc% ./examples% ./internal% ./interop% ./tools%,$(call packages,$(GO) list ./...))
 PORTABLE = $(call packages,GOOS=netbsd CGO_ENABLED=0 $(GO) list $(has_tests) ./internal/...)
 # The packages of the module below its root that a command prints.
-packages = $(or $(shell cd $(ROOT) && GOWORK=off $(1) | sed -n 's|^github.com/scm-rights/scm/|./|p'),$(error no packages: $(1)))
+packages = $(or $(shell cd $(up) && GOWORK=off $(1) | sed -n 's|^github.com/scm-rights/scm/|./|p'),$(error no packages: $(1)))
 has_tests = -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
 # Go before 1.21 cannot parse go.mod, and does not say which version is needed.
 old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)

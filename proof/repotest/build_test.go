@@ -452,7 +452,7 @@ for argument; do
 	esac
 done
 case $*: in
-list*) echo package ;;
+list*) echo github.com/scm-rights/scm/package ;;
 version:) echo go version go1.99 ;;
 "env CGO_ENABLED:") echo 1 ;;
 esac
