@@ -174,8 +174,7 @@ func startError(server *http.Server) error {
 	return nil
 }
 
-// hasCertificate reports whether a handshake can succeed. A certificate that tls.LoadX509KeyPair returns with an error is
-// empty.
+// hasCertificate reports whether a handshake can succeed. A Certificate from a failed tls.LoadX509KeyPair is empty.
 func hasCertificate(config *tls.Config) bool {
 	return config.GetCertificate != nil || config.GetConfigForClient != nil ||
 		slices.ContainsFunc(config.Certificates, func(c tls.Certificate) bool {
