@@ -29,7 +29,12 @@ func (s *grpcServer) serve(l net.Listener) error { return s.server.Serve(l) }
 func (s *grpcServer) drain(ctx context.Context, l net.Listener) error {
 	_ = l.Close() // Serve returns net.ErrClosed
 	time.Sleep(settle)
-	defer context.AfterFunc(ctx, s.server.Stop)() // GracefulStop has no limit of its own
-	s.server.GracefulStop()
-	return ctx.Err()
+	stopped := make(chan bool)
+	go func() { s.server.GracefulStop(); close(stopped) }()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done(): // Stop would also wait for clients that have connected and sent nothing
+		return ctx.Err()
+	}
 }

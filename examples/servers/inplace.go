@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -35,7 +34,7 @@ func (s *inPlace) serve(l net.Listener) error { return s.server.Serve(l) }
 func (s *inPlace) drain(ctx context.Context, _ net.Listener) error { return s.server.Drain(ctx) }
 
 // replace executes the new version in this process. Until it serves, clients wait in the queue of the socket.
-func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
+func (s *inPlace) replace(ctx context.Context, release func() bool, p *handover.Process, l net.Listener) error {
 	program, err := exec.LookPath(os.Args[0])
 	if err != nil {
 		return err
@@ -45,11 +44,7 @@ func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
 		return err
 	}
 	defer func() { _ = socket.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	if err := s.server.Drain(ctx); err != nil {
-		log.Print(err)
-	}
+	drain(ctx, s, l)
 	_ = p.Close() // removes the file of the Unix socket
 	// Listen of the new version finds descriptor 3, as if a service manager had passed it. It is not one with which Go's
 	// runtime waits, because Start has opened a socket before any timer was started.
@@ -60,6 +55,9 @@ func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
 	}
 	if err != nil {
 		return err
+	}
+	if release() { // the new version does not receive the signals of this one
+		return nil
 	}
 	env := append(os.Environ(), "LISTEN_PID="+strconv.Itoa(os.Getpid()), "LISTEN_FDS=1", "LISTEN_FDNAMES=main")
 	return syscall.Exec(program, os.Args, env)

@@ -23,8 +23,10 @@ import (
 	"github.com/scm-rights/scm/handover"
 )
 
-// timeout limits how long a successor may take to serve, and clients to leave.
-const timeout = time.Minute
+const (
+	timeout  = time.Minute     // for a successor to start serving, and for clients after that
+	stopTime = 8 * time.Second // for clients after SIGTERM
+)
 
 // A server ends serve with net.ErrClosed or http.ErrServerClosed, but not before drain ends.
 type server interface {
@@ -41,7 +43,8 @@ func main() {
 	if len(os.Args) != 4 || kinds[os.Args[1]] == nil {
 		log.Fatal("usage: servers grpc|web|inplace SOCKET ADDRESS")
 	}
-	if err := kinds[os.Args[1]](os.Args[2], os.Args[3]); err != nil {
+	err := kinds[os.Args[1]](os.Args[2], os.Args[3])
+	if err != nil && !errors.Is(err, context.Canceled) { // a signal during the start
 		log.Fatal("servers: ", err)
 	}
 }
@@ -49,8 +52,7 @@ func main() {
 func run(s server, path, address string) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
+	ctx, release := untilSignal()
 	p, err := handover.Start(ctx, path)
 	if err != nil {
 		return err
@@ -73,7 +75,7 @@ func run(s server, path, address string) error {
 		select {
 		case <-hangup:
 			if s, ok := s.(*inPlace); ok {
-				return s.replace(p, l)
+				return s.replace(ctx, release, p, l)
 			}
 			go upgrade(ctx, p)
 			continue
@@ -81,9 +83,43 @@ func run(s server, path, address string) error {
 		case <-ctx.Done():
 			_ = p.Close() // if a successor is preparing, its Ready fails
 		}
-		limited, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
-		return s.drain(limited, l)
+		drain(ctx, s, l)
+		return nil
+	}
+}
+
+// drain waits until the clients have left, for at most timeout, and after SIGTERM for at most stopTime.
+func drain(ctx context.Context, s server, l net.Listener) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, cancel) })
+	if err := s.drain(limited, l); err != nil {
+		log.Print(err)
+	}
+}
+
+// untilSignal returns a context that SIGTERM or SIGINT ends. A second signal ends the process. After release, so does the
+// first one. It reports whether a signal has arrived before, which the stop function of signal.NotifyContext may lose.
+func untilSignal() (ctx context.Context, release func() bool) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals, released := make(chan os.Signal, 1), make(chan bool)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel()
+		case <-released:
+		}
+	}()
+	return ctx, func() bool {
+		signal.Stop(signals) // waits until a signal that the process has received is in the channel
+		select {
+		case released <- true:
+			return len(signals) > 0
+		case <-ctx.Done():
+			return true
+		}
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -33,6 +35,10 @@ func runWeb(path, address string) error {
 	mux.HandleFunc("/socket", s.socket)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: timeout / 6, IdleTimeout: timeout / 2}
 	web := httpdrain.Endpoint{Name: "web", Network: "tcp", Address: address, Server: server, OnDrain: s.end}
+	// The first signal ends the process neither during the drain nor while it waits for WebSockets.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second one does
 	err := httpdrain.ListenAndServe(handover.Config{}, path, timeout, web)
 	s.wait()
 	return err

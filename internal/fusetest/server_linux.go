@@ -155,7 +155,7 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 		return b
 	}
 	attr := func(node uint64) []byte {
-		mode := uint32(unix.S_IFREG | 0o600)
+		mode := uint32(unix.S_IFREG | 0o700)
 		switch {
 		case node == root:
 			mode = unix.S_IFDIR | 0o700
@@ -169,7 +169,8 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 	}
 	switch kind {
 	case Init:
-		return append(words(7, 31, 0, 0, 0, 4096), make([]byte, 40)...), 0
+		const asyncRead = 1 // so a fatal signal ends a read
+		return append(words(7, 31, 0, asyncRead, 0, 4096), make([]byte, 40)...), 0
 	case Lookup: // a node with a validity of zero seconds
 		return append(words(file, 0, 0, 0, 0, 0, 0, 0, 0, 0), attr(file)...), 0
 	case Getattr:

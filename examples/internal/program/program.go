@@ -6,6 +6,7 @@ package program
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,11 +67,11 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// Start starts cmd, which is killed at the test's end. The caller may have set its standard error.
+// Start starts cmd, which is killed at the test's end. The caller may have set its output.
 func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd}
-	cmd.Stdout, cmd.Stderr = &p.output[0], cmp.Or[io.Writer](cmd.Stderr, &p.output[1])
+	cmd.Stdout, cmd.Stderr = cmp.Or[io.Writer](cmd.Stdout, &p.output[0]), cmp.Or[io.Writer](cmd.Stderr, &p.output[1])
 	cmd.WaitDelay = time.Minute // a process that it leaves behind can hold its output
 	fdtest.Must(t, cmd.Start())
 	p.PID = cmd.Process.Pid
@@ -99,6 +101,58 @@ func (p *Process) Succeeds(t *testing.T, what string) (stderr string) {
 		t.Errorf("%s ended with %v, want exit status 0; standard error: %q", what, err, stderr)
 	}
 	return stderr
+}
+
+// stopLimit is longer than an example gives its clients after SIGTERM, and shorter than it gives them otherwise.
+const stopLimit = 30 * time.Second
+
+// Stops sends SIGTERM. The function that it returns fails the test unless the process ends in time, with exit status 0.
+// Processes that it has started may run on.
+func (p *Process) Stops(t *testing.T) (check func(what string)) {
+	t.Helper()
+	limit := fdtest.Limit(stopLimit)
+	start := time.Now()
+	fdtest.Must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	ended := make(chan string, 1)
+	go func() {
+		kill := time.AfterFunc(limit, func() { _ = p.cmd.Process.Kill() })
+		defer kill.Stop()
+		state, err := p.cmd.Process.Wait()
+		ended <- fmt.Sprintf("%v after %v", cmp.Or[any](err, state), time.Since(start).Round(100*time.Millisecond))
+	}()
+	return func(what string) {
+		t.Helper()
+		how := <-ended
+		t.Logf("%s: SIGTERM: %s", what, how)
+		if !strings.HasPrefix(how, "exit status 0 ") {
+			t.Errorf("%s: after SIGTERM, the process ended with %s, want exit status 0 within %v", what, how, limit)
+		}
+	}
+}
+
+// StopsAtOnce sends SIGTERM until the process ends. The process catches only the first one.
+func (p *Process) StopsAtOnce(t *testing.T, what string) {
+	t.Helper()
+	kill := time.AfterFunc(fdtest.Limit(stopLimit), func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	start, ended := time.Now(), make(chan bool)
+	defer close(ended)
+	go func() {
+		for tick := time.Tick(10 * time.Millisecond); ; {
+			_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if the process has ended
+			select {
+			case <-ended:
+				return
+			case <-tick:
+			}
+		}
+	}()
+	state, err := p.cmd.Process.Wait()
+	fdtest.Must(t, err)
+	t.Logf("%s: SIGTERM again: %v after %v", what, state, time.Since(start).Round(10*time.Millisecond))
+	if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("%s: after SIGTERM and another one, the process ended with %v, want the signal to end it", what, state)
+	}
 }
 
 // Prints waits for the end of the process, which must succeed and print exactly this.
