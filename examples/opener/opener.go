@@ -112,6 +112,7 @@ func receive(ctx context.Context, socket, name string) error {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
 	err := errors.New("usage: opener SOCKET FOLDER USER, or opener SOCKET NAME")
 	switch len(os.Args) {
 	case 4:

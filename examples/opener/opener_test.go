@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,12 +13,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -124,4 +127,26 @@ func TestHostileServer(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
+}
+
+// The first signal cannot end a read of a file that the server serves itself. The second one ends the client.
+func TestSignalDuringRead(t *testing.T) {
+	fuse := fusetest.Mount(t, fusetest.Options{})
+	socket := filepath.Join(fdtest.ShortDir(t), "socket")
+	l := program.Must(scm.Listen(context.Background(), "unix", socket))
+	defer func() { _ = l.Close() }()
+	fdtest.Must(t, l.SetDeadline(time.Now().Add(fdtest.Limit(time.Minute))))
+	client := program.Start(t, program.Command(socket, "motd"))
+	conn := program.Must(l.AcceptConn())
+	defer func() { _ = conn.Close() }()
+	file := program.Must(os.Open(fuse.File))
+	fuse.Hush(fusetest.Read)
+	_, err := conn.WriteFiles([]byte("ok"), file)
+	fdtest.Must(t, errors.Join(err, file.Close()))
+	select {
+	case <-fuse.Waiting:
+	case <-time.After(fdtest.Limit(time.Minute)):
+		t.Fatal("not within a minute: the client reads the file")
+	}
+	client.StopsAtOnce(t, "a client that reads")
 }

@@ -43,6 +43,8 @@ func main() {
 	doing.Store("asking go list for the module")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the program. SIGPIPE does not, because the program still writes when it removes its files.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGHUP, syscall.SIGTERM) })
 	go func() { // the first build can take a minute
 		for start := time.Now(); ; {
 			time.Sleep(5 * time.Second)

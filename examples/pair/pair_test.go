@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -91,6 +92,29 @@ func TestInterrupt(t *testing.T) {
 	if left := program.Must(os.ReadDir(temporary)); pair.ProcessState.ExitCode() != 1 || len(left) > 0 {
 		t.Errorf("%v, left %v, and printed %q", pair.ProcessState, left, rest)
 	}
+}
+
+// A compiler may not end when it is interrupted. A second signal ends pair all the same.
+func TestSecondSignal(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // pair leaves its files
+	cc := fdtest.ShortDir(t) + "/cc"
+	fdtest.Must(t, os.WriteFile(cc, []byte("#!/bin/sh\ntrap '' INT\necho trapped >&2\nexec sleep 600\n"), 0o755))
+	t.Setenv("CC", cc)
+	cmd := program.Command()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	r, w, err := os.Pipe()
+	fdtest.Must(t, err)
+	defer func() { _ = r.Close() }()
+	cmd.Stderr = w
+	pair := program.Start(t, cmd)
+	t.Cleanup(func() { _ = syscall.Kill(-pair.PID, syscall.SIGKILL) })
+	fdtest.Must(t, w.Close())
+	_ = r.SetReadDeadline(time.Now().Add(fdtest.Limit(time.Minute)))
+	lines := bufio.NewScanner(r)
+	for lines.Scan() && lines.Text() != "trapped" {
+	}
+	fdtest.Must(t, lines.Err())
+	pair.StopsAtOnce(t, "pair")
 }
 
 // If a compiler takes long, pair prints what it is building. It writes nothing to a compiler, which may have ended.
