@@ -4,7 +4,7 @@
 //
 //	accept ADDRESS
 //
-// On SIGTERM it answers all pending requests and exits.
+// On SIGTERM it answers all pending requests, for at most stopTime, and exits. Another SIGTERM ends it at once.
 package main
 
 import (
@@ -19,11 +19,15 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/scm-rights/scm"
 )
 
-const workers = 3
+const (
+	workers  = 3
+	stopTime = 8 * time.Second
+)
 
 func main() {
 	var err error
@@ -59,10 +63,17 @@ func accept(address string) error {
 	if err != nil {
 		return err
 	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
+	go func() {
+		<-signals
+		_ = l.Close()
+		<-signals // while workers answer
+		for _, w := range all {
+			_ = w.cmd.Process.Kill()
+		}
+	}()
 	fmt.Println("listening at", l.Addr())
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
-	context.AfterFunc(ctx, func() { _ = l.Close() })
 
 	ready := all
 	for {
@@ -78,7 +89,10 @@ func accept(address string) error {
 		}
 	}
 	for _, w := range all {
-		err = errors.Join(err, w.Close(), w.cmd.Wait()) // a worker exits when its socket is closed
+		err = errors.Join(err, w.Close()) // the worker exits
+	}
+	for _, w := range all {
+		err = errors.Join(err, w.cmd.Wait())
 	}
 	return err
 }
@@ -133,5 +147,10 @@ func work() error {
 	if err := server.Serve(received{conn}); !errors.Is(err, io.EOF) {
 		return err
 	}
-	return server.Shutdown(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Print(err)
+	}
+	return nil
 }

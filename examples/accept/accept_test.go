@@ -10,9 +10,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
@@ -60,5 +62,38 @@ func TestWorkersAnswer(t *testing.T) {
 	dead, end := fmt.Sprintf("worker %d: ", victim), "accept: signal: killed\n"
 	if err == nil || !strings.Contains(stderr, dead) || !strings.HasSuffix(stderr, end) {
 		t.Errorf("the acceptor ended with %v and printed %q, want %q and %q", err, stderr, dead, end)
+	}
+}
+
+// SIGTERM stops a worker with a client that does not send its whole request.
+func TestStop(t *testing.T) {
+	acceptor := program.Start(t, program.Command("127.0.0.1:0"))
+	program.Request(t, acceptor.Listens(t))
+	acceptor.Stops(t)("the acceptor")
+}
+
+// SIGTERM reaches all workers, even if one of them is stopped. Another SIGTERM ends that one too.
+func TestStopAtOnce(t *testing.T) {
+	acceptor := program.Start(t, program.Command("127.0.0.1:0"))
+	address := acceptor.Listens(t)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: fdtest.Limit(time.Minute)}
+	var pids [workers]int
+	for i := range pids {
+		response := program.Must(client.Get("http://" + address))
+		_ = program.Must(fmt.Fscan(response.Body, &pids[i]))
+		fdtest.Must(t, response.Body.Close())
+	}
+	fdtest.Must(t, syscall.Kill(pids[0], syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pids[0], syscall.SIGKILL) })
+	fdtest.Eventually(t, "the worker is stopped", func() bool {
+		return strings.HasPrefix(program.Must(procfs.ReadStatus(pids[0])).Field("State"), "T")
+	})
+	fdtest.Must(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
+	for _, pid := range pids[1:] {
+		fdtest.WaitEnded(t, pid)
+	}
+	fdtest.Must(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
+	if _, stderr, err := acceptor.Wait(); !strings.HasSuffix(stderr, "accept: signal: killed\n") {
+		t.Errorf("the acceptor ended with %v and printed %q, want the end of the worker", err, stderr)
 	}
 }
