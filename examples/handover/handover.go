@@ -33,7 +33,7 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: handover SOCKET ADDRESS")
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1], os.Args[2]); err != nil && !errors.Is(err, context.Canceled) { // a signal during the start
 		log.Fatal("handover: ", err)
 	}
 }

@@ -5,7 +5,8 @@
 //	takeover SOCKET ADDRESS
 //
 // Clients send one number per line. The answer is the sum of all numbers that the client has sent. The first
-// server listens at ADDRESS and waits at SOCKET for a successor, which is the same command.
+// server listens at ADDRESS and waits at SOCKET for a successor, which is the same command. SIGTERM ends the
+// server and its connections.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/signal"
 	"slices"
 	"sync"
 	"syscall"
@@ -49,6 +51,9 @@ func run(path, address string) error {
 	if err != nil {
 		return err
 	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	go func() { <-end; os.Exit(0) }() // not by the signal, which some service managers take for a failure
 	s.resume()
 	fmt.Println("listening at", s.clients.Addr())
 	for {

@@ -276,3 +276,9 @@ func TestWrongNumberEndsTheSession(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStop(t *testing.T) {
+	server := program.Start(t, program.Command(filepath.Join(fdtest.ShortDir(t), "socket"), "127.0.0.1:0"))
+	fdtest.Must(t, dial(t, server.Listens(t)).round(12))
+	server.Stops(t)("a server with a client")
+}
