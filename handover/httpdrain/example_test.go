@@ -33,6 +33,7 @@ func ExampleListenAndServe() {
 func ExampleServer() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 
@@ -69,9 +70,10 @@ func ExampleServer() {
 			case <-ctx.Done():
 				_ = p.Close() // if a successor is preparing, it fails
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 			defer cancel()
-			if err := server.Drain(ctx); err != nil {
+			context.AfterFunc(ctx, func() { time.AfterFunc(8*time.Second, cancel) }) // SIGTERM shortens the drain
+			if err := server.Drain(limited); err != nil {
 				log.Print(err)
 			}
 			return
