@@ -34,7 +34,7 @@ func (s *grpcServer) drain(ctx context.Context, l net.Listener) error {
 	select {
 	case <-stopped:
 		return nil
-	case <-ctx.Done(): // Stop would also wait for clients that have connected and sent nothing
+	case <-ctx.Done(): // the end of the process disconnects the rest
 		return ctx.Err()
 	}
 }
