@@ -94,7 +94,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// A compiler may not end when it is interrupted. A second signal ends pair all the same.
+// A compiler may ignore the first signal. The second one ends pair.
 func TestSecondSignal(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // pair leaves its files
 	cc := fdtest.ShortDir(t) + "/cc"
